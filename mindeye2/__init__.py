@@ -1,0 +1,1 @@
+"""Images decoded from fMRI: MindEye2 as cached, content-addressed stages."""

@@ -1,0 +1,390 @@
+"""Settings of every stage: one frozen model per section, validated once.
+
+A field marked ``unkeyed`` changes how long a stage takes or what it prints, never what it stores, and is
+left out of the stage's key. A field added after a release is marked ``since(value)`` with the value that
+reproduces the old behaviour; at that value it is left out of the key too, so the new option costs nobody
+their stored objects.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mindeye2.errors import UserError
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+def unkeyed(default: Any) -> Any:
+    """A field that changes cost or output on the screen, never a stored result."""
+    return Field(default, json_schema_extra={"unkeyed": True})
+
+
+def since(default: Any, *, before: Any) -> Any:
+    """A field added later: at ``before`` it stays out of the key."""
+    return Field(default, json_schema_extra={"before": before})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def keyed(self) -> dict[str, Any]:
+        """What of this section enters a stage's key: JSON values, defaults included."""
+        content = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra or {}
+            if extra.get("unkeyed") or ("before" in extra and content[name] == extra["before"]):
+                del content[name]
+        return content
+
+    @classmethod
+    def parse(cls, content: dict[str, Any]) -> Self:
+        """Validate plain YAML or JSON content; text never passes for a number.
+
+        Goes through JSON, where strict validation takes a list for a tuple and "1" for the key 1.
+        """
+        return cls.model_validate_json(json.dumps(content))
+
+    @classmethod
+    def from_keyed(cls, content: dict[str, Any]) -> Self:
+        """The section that ``keyed`` was taken from: a field left out at its ``before`` value gets it back."""
+        before = {
+            name: field.json_schema_extra["before"]
+            for name, field in cls.model_fields.items()
+            if field.json_schema_extra and "before" in field.json_schema_extra
+        }
+        return cls.parse({**before, **content})
+
+
+class Run(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "paper"
+    """Folder of the finished tables: results/<name>/."""
+
+
+class Paths(Section):
+    """Where things lie. Never in a key; MINDEYE2_DATASET, _CAPTIONS, _WEIGHTS and _STORE override."""
+
+    dataset: str = "nsd"
+    """Root of the official NSD tree (or of another dataset.source)."""
+    captions: str = "coco"
+    """Folder with COCO's captions_{train,val}2017.json."""
+    weights: str = "weights"
+    """Folder of the frozen networks, one sub-folder each."""
+    store: str = "store"
+    """Folder of the content-addressed objects; may be shared between checkouts."""
+
+
+class Dataset(Section):
+    source: Literal["nsd", "haxby"] = "nsd"
+    """nsd: the official NSD tree. haxby: one slice of one subject of Haxby et al. 2001."""
+    sessions: dict[Positive, Positive] = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
+    """Subject -> number of its sessions, all of which are read."""
+    fingerprint: Literal["sha256", "size"] = "sha256"
+    """How a raw file enters a key: its content's hash, or, for files that never change, path and size alone."""
+
+
+class Stimuli(Section):
+    image_px: Positive = 224
+    """Side of the square pictures that the frozen networks see."""
+
+
+class Behav(Section):
+    window: Positive = 15
+    """Trials before and after that each sample carries."""
+
+
+class Betas(Section):
+    version: Literal["betas_fithrf_GLMdenoise_RR", "betas_fithrf", "betas_assumehrf"] = "betas_fithrf_GLMdenoise_RR"
+    """GLMsingle version: b3, b2, b1."""
+    scope: Literal["session", "all"] = "session"
+    """Mean and standard deviation of each voxel over each session, or over all of them."""
+    statistics: Literal["training", "all"] = "training"
+    """Which rows the statistics come from: trials of training images, or every row."""
+    dtype: Literal["float16", "float32"] = "float32"
+
+
+class Targets(Section):
+    pixel_range: Literal["legacy01", "pm1"] = "legacy01"
+    """How CLIP sees a [0, 1] picture: as [0.5, 1] (the released models), or as it is."""
+    lowlevel_vae: Literal["lowlevel_vae", "vae"] = "lowlevel_vae"
+    """Which autoencoder of the weights folder gives the low-level latents."""
+    augmented_views: Positive = 4
+    """Augmented views per picture whose teacher features are cached."""
+    batch_size: Positive = unkeyed(64)
+
+
+class Prior(Section):
+    depth: Positive = 6
+    heads: Positive = 32
+    dim_head: Positive = 52
+    ff_mult: Positive = 4
+    timesteps: Positive = 100
+    drop_brain: Fraction = 0.2
+    drop_image: Fraction = 0.2
+
+
+class Model(Section):
+    hidden_dim: Positive = 4096
+    """Width h of the latent space that subjects share."""
+    backbone: Literal["residual_mlp", "linear", "legacy_mixer"] = "residual_mlp"
+    """What the paper describes, an affine map, or what the released models really compute."""
+    num_blocks: Positive = 4
+    dropout: Fraction = 0.15
+    retrieval: bool = True
+    lowlevel: bool = True
+    lowlevel_widths: tuple[Positive, Positive, Positive] = (32, 64, 128)
+    """Channels of the low-level decoder, from fine to coarse."""
+    lowlevel_groups: Positive = 32
+    prior: Prior = Prior()
+
+
+class Training(Section):
+    num_epochs: Positive = 150
+    max_lr: Rate = 3e-4
+    batch_size: Positive = 24
+    """Trials of one step, over all subjects and devices together."""
+    mixup_pct: Fraction = 0.33
+    """Share of the epochs with BiMixCo; SoftCLIP after."""
+    prior_scale: Weight = 30.0
+    clip_scale: Weight = 1.0
+    lowlevel_scale: Weight = 0.5
+    contrastive_scale: Weight = 0.1
+    """Weight of the teacher's contrastive loss inside the low-level loss; 0 needs no teacher."""
+    weight_decay: Weight = 0.01
+    lr_schedule: Literal["cycle", "linear"] = "cycle"
+    grad_clip: Weight = 1.0
+    """Largest gradient norm; 0 switches clipping off."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Autocast of the forward pass; weights stay float32."""
+    checkpoint_minutes: Rate = unkeyed(10.0)
+    """Time between two checkpoints: what a kill can cost."""
+
+
+class Pretrain(Training):
+    batch_size: Positive = 42
+
+
+class Finetune(Training):
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    """Start from the model pretrained on the other subjects, or from random weights."""
+
+
+class Reconstruct(Section):
+    num_images: Positive | None = None
+    """Pictures to decode: the first so many test images by index, or all. Retrieval always uses the whole test set."""
+    prior_steps: Positive = 20
+    steps: Positive = 38
+    guidance: Weight = 5.0
+    batch_size: Positive = unkeyed(8)
+
+
+class Refine(Section):
+    steps: Positive = 25
+    strength: Fraction = 0.5
+    guidance: Weight = 5.0
+    batch_size: Positive = unkeyed(8)
+
+
+class Evaluate(Section):
+    blend_weight: Fraction = 0.25
+    """Share of the low-level picture in a refined one."""
+    retrieval_pool: Positive = 300
+    """Images of one retrieval draw; all of them where the test set is smaller."""
+    retrieval_repetitions: Positive = 30
+    bootstrap: Positive = 1000
+    """Resamples over images behind each confidence interval."""
+    baselines: tuple[Literal["linear_svm"], ...] = ()
+    """Decoders evaluated on the same trials, shown as variants of their own."""
+    batch_size: Positive = unkeyed(64)
+
+
+class Tables(Section):
+    pictures: bool = True
+    """False leaves every picture out of the report, as NSD's terms ask of a public one."""
+    pictures_per_subject: Positive = 8
+
+
+class Variant(Section):
+    """An overlay over the sections that differ."""
+
+    stimuli: dict[str, Any] = {}
+    behav: dict[str, Any] = {}
+    betas: dict[str, Any] = {}
+    targets: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    pretrain: dict[str, Any] = {}
+    finetune: dict[str, Any] = {}
+    reconstruct: dict[str, Any] = {}
+    refine: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
+
+
+class Matrix(Section):
+    subjects: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 2, 5, 7)
+    """Evaluated subjects; each is left out of its own pretraining."""
+    sessions: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 40)
+    """The first so many sessions to fine-tune on. Unused with leave_one_session_out."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
+    split: Literal["shared", "leave_one_session_out"] = "shared"
+    """Test on the images shared by all subjects, or on each session in turn and pool the folds."""
+    variants: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Variant], Field(min_length=1)
+    ] = {"default": Variant(), "scratch": Variant(finetune={"init": "scratch"})}
+
+
+class Simulate(Section):
+    """The miniature NSD that ``mindeye2 simulate`` writes; no stage reads this section."""
+
+    seed: int = 0
+    trials_per_session: Positive = 96
+    shared_images: Positive = 64
+    image_px: Positive = 64
+    """Side of the pictures in the stimulus brick."""
+    voxels: dict[Positive, Positive] = {1: 420, 2: 360, 3: 390, 4: 330}
+    """Subject -> voxels of its nsdgeneral mask."""
+    ncsnr: Rate = 0.6
+    """Median noise-ceiling signal-to-noise ratio of those voxels, single trial."""
+
+
+class Config(Section):
+    run: Run = Run()
+    paths: Paths = Paths()
+    dataset: Dataset = Dataset()
+    stimuli: Stimuli = Stimuli()
+    behav: Behav = Behav()
+    betas: Betas = Betas()
+    targets: Targets = Targets()
+    model: Model = Model()
+    pretrain: Pretrain = Pretrain()
+    finetune: Finetune = Finetune()
+    reconstruct: Reconstruct = Reconstruct()
+    refine: Refine = Refine()
+    evaluate: Evaluate = Evaluate()
+    tables: Tables = Tables()
+    matrix: Matrix = Matrix()
+    simulate: Simulate | None = None
+    """Set where the dataset is a simulated one."""
+
+    @model_validator(mode="after")
+    def _possible(self):
+        matrix, known = self.matrix, self.dataset.sessions
+        for subject in matrix.subjects:
+            if subject not in known:
+                raise ValueError(
+                    f"matrix.subjects: {subject} is not in dataset.sessions; "
+                    f"choose from {', '.join(map(str, sorted(known)))} or add its number of sessions there"
+                )
+            if matrix.split == "shared" and max(matrix.sessions) > known[subject]:
+                raise ValueError(
+                    f"matrix.sessions: {max(matrix.sessions)} sessions of subject {subject}, which has "
+                    f"{known[subject]}; ask for at most {known[subject]} or take the subject out of matrix.subjects"
+                )
+        for field in ("subjects", "sessions", "seeds"):
+            values = getattr(matrix, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"matrix.{field}: {list(values)} names a value twice; name each once")
+        for name in matrix.variants:
+            settings = self.variant(name)
+            if settings.finetune.init == "pretrained" and len(known) < 2:
+                raise ValueError(
+                    f"matrix.variants.{name}: finetune.init is pretrained, but dataset.sessions has no other subject "
+                    "to pretrain on; set finetune.init: scratch"
+                )
+        if self.simulate and self.simulate.voxels.keys() != known.keys():
+            raise ValueError(
+                f"simulate.voxels names subjects {sorted(self.simulate.voxels)}, dataset.sessions {sorted(known)}; "
+                "name the same subjects in both"
+            )
+        return self
+
+    def variant(self, name: str) -> "Config":
+        """This configuration under one variant's overlay; ValueError names a field that does not fit."""
+        overlay = self.matrix.variants[name].model_dump(exclude_defaults=True)
+        changed = {}
+        for section, values in overlay.items():
+            base = getattr(self, section)
+            try:
+                changed[section] = base.parse(merged(base.model_dump(mode="json"), values))
+            except ValidationError as error:
+                raise ValueError(first_problem(error, ("matrix", "variants", name, section))) from None
+        return self.model_copy(update=changed)
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, mappings merged level by level."""
+    both = dict(base)
+    for name, value in over.items():
+        nested = isinstance(value, dict) and isinstance(base.get(name), dict)
+        both[name] = merged(base[name], value) if nested else value
+    return both
+
+
+def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
+    """One line for the first thing that pydantic refused: field, value, rule and remedy."""
+    problem = error.errors(include_url=False)[0]
+    field = ".".join(map(str, (*under, *problem["loc"])))
+    value, kind = problem["input"], problem["type"]
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    if kind == "extra_forbidden":
+        return f"{field}: no such setting; config/README.md lists every field, so correct the name or remove it"
+    if isinstance(value, str) and kind in ("float_type", "int_type"):
+        return f"{field}: {value!r} is text, not a number; write it with a dot and a sign (YAML reads 1e-4 as text, 1.0e-4 as a number)"
+    rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
+    return f"{field}: {json.dumps(value, default=str)[:80]} {rule}; correct the value"
+
+
+def parse_config(content: dict[str, Any]) -> Config:
+    """Validate a whole configuration and apply the MINDEYE2_* variables to its paths.
+
+    Raises UserError with one line that names the field, the value, the rule and the remedy.
+    """
+    try:
+        config = Config.parse(content)
+    except ValidationError as error:
+        raise UserError(first_problem(error)) from None
+    moved = {
+        name: os.environ[variable]
+        for name in Paths.model_fields
+        if os.environ.get(variable := f"MINDEYE2_{name.upper()}")
+    }
+    return config.model_copy(update={"paths": config.paths.model_copy(update=moved)})
+
+
+def read_yaml(text: str, origin: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise UserError(f"{origin}{line}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
+
+
+def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ()) -> Config:
+    """Read a configuration file and override single fields with ``section.field=value`` (value in YAML)."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give an existing configuration, such as config/demo.yaml") from None
+    content = read_yaml(text, str(path)) or {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {type(content).__name__}, not sections; see config/README.md")
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not all(name.split(".")):
+            raise UserError(f"--set {assignment}: not of the form section.field=value; write for example finetune.num_epochs=10")
+        nested = read_yaml(value, f"--set {name}")
+        for part in reversed(name.split(".")):
+            nested = {part: nested}
+        content = merged(content, nested)
+    return parse_config(content)

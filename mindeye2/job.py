@@ -1,0 +1,40 @@
+"""What a stage module is handed: its settings, its finished inputs, where raw data lies, where to write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mindeye2.config import Section
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One object to build.
+
+    ``config`` is the keyed part of the frozen spec, ``inputs`` maps each role to finished store objects
+    (folders, read-only), ``paths`` says where the dataset, captions and weights lie. Everything is written
+    below ``work``, which survives a kill: checkpoints live there too and are found again.
+    """
+
+    stage: str
+    key: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, list[Path]]
+    paths: Mapping[str, Path]
+    work: Path
+
+    def settings(self, section: type[S]) -> S:
+        """The section of that class, e.g. ``job.settings(Finetune)``."""
+        return section.from_keyed(self.config[section.__name__.lower()])
+
+    def input(self, role: str) -> Path:
+        """The one object of a role that has exactly one."""
+        (folder,) = self.inputs[role]
+        return folder
+
+    def optional(self, role: str) -> Path | None:
+        """The object of a role that may be absent (the teacher, a pretrained model)."""
+        return self.input(role) if self.inputs.get(role) else None
