@@ -1,0 +1,1 @@
+"""The miniature: a drawn world, a simulated NSD, and tiny frozen networks."""
