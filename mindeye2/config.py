@@ -9,7 +9,7 @@ their stored objects.
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -46,7 +46,7 @@ class Section(BaseModel):
         return content
 
     @classmethod
-    def parse(cls, content: dict[str, Any]) -> Self:
+    def parse(cls, content: dict[str, Any]) -> "Section":
         """Validate plain YAML or JSON content; text never passes for a number.
 
         Goes through JSON, where strict validation takes a list for a tuple and "1" for the key 1.
@@ -54,7 +54,7 @@ class Section(BaseModel):
         return cls.model_validate_json(json.dumps(content))
 
     @classmethod
-    def from_keyed(cls, content: dict[str, Any]) -> Self:
+    def from_keyed(cls, content: dict[str, Any]) -> "Section":
         """The section that ``keyed`` was taken from: a field left out at its ``before`` value gets it back."""
         before = {
             name: field.json_schema_extra["before"]
@@ -201,6 +201,8 @@ class Evaluate(Section):
     retrieval_repetitions: Positive = 30
     bootstrap: Positive = 1000
     """Resamples over images behind each confidence interval."""
+    clip: Literal["openai_clip", "clip"] = "openai_clip"
+    """Network of the weights folder behind the CLIP metrics."""
     baselines: tuple[Literal["linear_svm"], ...] = ()
     """Decoders evaluated on the same trials, shown as variants of their own."""
     batch_size: Positive = unkeyed(64)
@@ -382,7 +384,9 @@ def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ())
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not all(name.split(".")):
-            raise UserError(f"--set {assignment}: not of the form section.field=value; write for example finetune.num_epochs=10")
+            raise UserError(
+                f"--set {assignment}: not of the form section.field=value; write for example finetune.num_epochs=10"
+            )
         nested = read_yaml(value, f"--set {name}")
         for part in reversed(name.split(".")):
             nested = {part: nested}

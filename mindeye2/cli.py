@@ -1,0 +1,191 @@
+"""User commands: what each reads, and what it prints."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mindeye2.errors import UserError
+from mindeye2.identity import STAGES
+
+DEFAULT_CONFIG = "config/paper.yaml"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mindeye2",
+        description="Decode seen images from fMRI. The whole matrix is built by snakemake; these commands serve it.",
+        epilog=f"Stages, run by the workflow: {', '.join(STAGES)}.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser("simulate", help="write the miniature NSD that a configuration describes")
+    _add_config(simulate)
+
+    plan = commands.add_parser("plan", help="list the objects that a configuration needs and whether they are stored")
+    _add_config(plan)
+    plan.add_argument("--explain", action="store_true", help="say why each missing object is missing")
+    plan.add_argument("--json", action="store_true", help="print one JSON array: stage, key, state, names")
+
+    gc = commands.add_parser("gc", help="delete the stored objects that no kept view (results/<run>) reaches")
+    _add_config(gc)
+    gc.add_argument("--dry-run", action="store_true", help="list them with their sizes, delete nothing")
+
+    verify = commands.add_parser("verify", help="re-hash every stored object and set damaged ones aside")
+    _add_config(verify)
+
+    lock = commands.add_parser("lock", help="record the present code of stages in code.lock")
+    how = lock.add_mutually_exclusive_group(required=True)
+    how.add_argument("--same", nargs="+", metavar="STAGE", help="gives the same results as before (or: all)")
+    how.add_argument("--bump", nargs="+", metavar="STAGE", help="gives other results: a new version (or: all)")
+
+    view = commands.add_parser("view", help="link results/<run> to the stored objects (run by the workflow)")
+    view.add_argument("run")
+    view.add_argument("--store", type=Path, required=True)
+
+    for stage in STAGES:
+        command = commands.add_parser(stage)
+        command.add_argument("--spec", type=Path, required=True, metavar="FILE", help="frozen spec")
+        command.add_argument("--store", type=Path, required=True, metavar="DIR")
+        command.add_argument(
+            "--stamp", type=Path, required=True, metavar="FILE", help="touched when the object is there"
+        )
+    return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="override one setting; the value is read as YAML",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run one parsed command; returns the exit status."""
+    if arguments.command in STAGES:
+        from mindeye2.runner import leave_on_sigterm, run_stage
+
+        leave_on_sigterm()
+        run_stage(arguments.command, spec_file=arguments.spec, store_folder=arguments.store, stamp=arguments.stamp)
+        return 0
+    return COMMANDS[arguments.command](arguments)
+
+
+def _config(arguments: argparse.Namespace):
+    from mindeye2.config import load_config
+
+    return load_config(arguments.config, arguments.set)
+
+
+def _store(arguments: argparse.Namespace):
+    from mindeye2.store import Store
+
+    return Store(Path(_config(arguments).paths.store).expanduser())
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from mindeye2.demo.simulate import simulate
+
+    config = _config(arguments)
+    if config.simulate is None:
+        raise UserError(
+            f"{arguments.config}: has no simulate section; use a simulated configuration, such as config/demo.yaml"
+        )
+    written = simulate(config)
+    print(f"{config.paths.dataset}: {'simulated NSD written' if written else 'nothing to do'}")
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from mindeye2.explain import explain
+    from mindeye2.plan import make_plan
+    from mindeye2.store import Store
+
+    config = _config(arguments)
+    plan, store = make_plan(config), Store(Path(config.paths.store).expanduser())
+    missing = {node.id for node in plan.missing(store)}
+    rows = [
+        {
+            "stage": node.stage,
+            "key": node.key,
+            "state": "missing" if node.id in missing else "stored",
+            "names": node.names,
+        }
+        for node in plan.ordered()
+    ]
+    if arguments.explain:
+        reasons = {node.id: reason for node, reason in explain(plan, store)}
+        for row in rows:
+            row["reason"] = reasons.get(f"{row['stage']}/{row['key']}", "")
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        names = ", ".join(row["names"][:3]) + (f" and {len(row['names']) - 3} more" if len(row["names"]) > 3 else "")
+        print(f"{row['stage']:<12} {row['key']}  {row['state']:<8} {names}")
+        if row.get("reason"):
+            print(f"{'':<12} because {row['reason']}")
+    print(f"{len(rows)} objects, {len(rows) - len(missing)} stored, {len(missing)} to build")
+    return 0
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from mindeye2.garbage import collect
+
+    removed = collect(_store(arguments), dry_run=arguments.dry_run)
+    for path, size in removed:
+        print(f"{path.parent.name}/{path.name}  {size / 2**20:.1f} MiB")
+    total = sum(size for _, size in removed) / 2**20
+    print(f"{len(removed)} objects, {total:.1f} MiB {'would be' if arguments.dry_run else 'were'} deleted")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from mindeye2.garbage import verify
+
+    store = _store(arguments)
+    total = sum(1 for _ in store.objects())
+    damaged = verify(store)
+    for name, problem, aside in damaged:
+        print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
+    print(f"{total} objects, {len(damaged)} damaged")
+    return 1 if damaged else 0
+
+
+def _lock(arguments: argparse.Namespace) -> int:
+    from mindeye2.identity import update_lock
+
+    stages = arguments.bump or arguments.same
+    for line in update_lock(list(STAGES) if stages == ["all"] else stages, bump=bool(arguments.bump)):
+        print(line)
+    return 0
+
+
+def _view(arguments: argparse.Namespace) -> int:
+    from mindeye2.store import Store
+    from mindeye2.views import write_view
+
+    write_view(arguments.run, Store(arguments.store))
+    return 0
+
+
+COMMANDS = {"simulate": _simulate, "plan": _plan, "gc": _gc, "verify": _verify, "lock": _lock, "view": _view}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point: prints a UserError as one line and never a traceback for it."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return execute(arguments)
+    except UserError as error:
+        print(f"mindeye2: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mindeye2: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141

@@ -1,0 +1,415 @@
+"""From a configuration to the objects it needs: pure Python, nothing read but the configuration and raw files' fingerprints.
+
+Each object is a node whose spec ``{format, stage, config, code, inputs, sources}`` gives its key. Equal nodes
+of different variants merge by themselves.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mindeye2.config import Config
+from mindeye2.data import layout
+from mindeye2.errors import UserError
+from mindeye2.identity import STAGES, code_label
+from mindeye2.sources import Fingerprints
+from mindeye2.store import Store, canonical_json, spec_key, write_atomically
+
+FORMAT = 1
+PLAN_FOLDER = Path(".plan")
+STAMP_FOLDER = Path(".stamps")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One object to be: its spec, its address and the names people know it by."""
+
+    stage: str
+    key: str
+    spec: dict[str, Any]
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return f"{self.stage}/{self.key}"
+
+
+@dataclass
+class Cell:
+    """One cell of the matrix: the nodes behind it."""
+
+    variant: str
+    subject: int
+    sessions: int
+    seed: int
+    pretrain: Node | None
+    finetune: list[Node]
+    reconstruct: list[Node]
+    refine: list[Node]
+    evaluate: Node
+
+
+@dataclass
+class Plan:
+    config: Config
+    nodes: dict[str, Node] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    tables: Node | None = None
+
+    def add(
+        self,
+        stage: str,
+        name: str,
+        config: dict[str, Any],
+        inputs: dict[str, Node | list[Node] | None] | None = None,
+        sources: dict[str, dict] | None = None,
+    ) -> Node:
+        """The node of that content; an equal one that is already there gets one more name."""
+        roles = {
+            role: [node.id for node in (nodes if isinstance(nodes, list) else [nodes])]
+            for role, nodes in (inputs or {}).items()
+            if nodes is not None and nodes != []
+        }
+        spec = {
+            "format": FORMAT,
+            "stage": stage,
+            "config": config,
+            "code": code_label(stage),
+            "inputs": roles,
+            "sources": sources or {},
+        }
+        key = spec_key(spec)
+        node = self.nodes.setdefault(f"{stage}/{key}", Node(stage, key, spec))
+        if name not in node.names:
+            node.names.append(name)
+        return node
+
+    def ordered(self) -> list[Node]:
+        """Nodes in the order in which data flows."""
+        return sorted(self.nodes.values(), key=lambda node: STAGES.index(node.stage))
+
+    def missing(self, store: Store) -> list[Node]:
+        stored = {stage: store.keys(stage) for stage in STAGES}
+        return [node for node in self.ordered() if node.key not in stored[node.stage]]
+
+
+class _Branch:
+    """The nodes of one variant."""
+
+    def __init__(self, plan: Plan, variant: str, fingerprints: Fingerprints):
+        self.plan, self.variant, self.prints = plan, variant, fingerprints
+        self.config = plan.config.variant(variant)
+        self.subjects = sorted(self.config.dataset.sessions)
+        self._made: dict[tuple, Node] = {}
+
+    def _once(self, make: Callable[[], Node], *name) -> Node:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def _sources(self, files: Iterable[tuple[str, str]]) -> dict[str, dict]:
+        return {f"{root}/{path}": self.prints.of(root, path) for root, path in files}
+
+    def stimuli(self) -> Node:
+        return self._once(self._stimuli, "stimuli")
+
+    def _stimuli(self) -> Node:
+        source = self.config.dataset.source
+        return self.plan.add(
+            "stimuli",
+            "stimuli",
+            {"dataset": {"source": source}, "stimuli": self.config.stimuli.keyed()},
+            sources=self._sources(layout.stimuli_files(source)),
+        )
+
+    def behav(self, subject: int) -> Node:
+        return self._once(lambda: self._behav(subject), "behav", subject)
+
+    def _behav(self, subject: int) -> Node:
+        dataset = self.config.dataset
+        return self.plan.add(
+            "behav",
+            f"subj{subject:02d}",
+            {
+                "dataset": {"source": dataset.source},
+                "behav": self.config.behav.keyed(),
+                "subject": subject,
+                "sessions": dataset.sessions[subject],
+            },
+            sources=self._sources(layout.behav_files(dataset.source, subject)),
+        )
+
+    def betas(self, subject: int) -> Node:
+        return self._once(lambda: self._betas(subject), "betas", subject)
+
+    def _betas(self, subject: int) -> Node:
+        dataset, betas = self.config.dataset, self.config.betas
+        files = layout.betas_files(
+            self.prints.root("dataset"), dataset.source, subject, dataset.sessions[subject], betas.version
+        )
+        return self.plan.add(
+            "betas",
+            f"subj{subject:02d}",
+            {
+                "dataset": {"source": dataset.source},
+                "betas": betas.keyed(),
+                "subject": subject,
+                "sessions": dataset.sessions[subject],
+            },
+            {"behav": self.behav(subject)},
+            self._sources(files),
+        )
+
+    def target(self, network: str) -> Node:
+        return self._once(lambda: self._target(network), "targets", network)
+
+    def _target(self, network: str) -> Node:
+        targets = self.config.targets.keyed()
+        matters = {"clip": "pixel_range", "lowlevel_vae": "lowlevel_vae", "convnext": "augmented_views"}[network]
+        folder = self.config.targets.lowlevel_vae if network == "lowlevel_vae" else network
+        return self.plan.add(
+            "targets",
+            network,
+            {"network": network, matters: targets[matters]},
+            {"stimuli": self.stimuli()},
+            self.prints.network(folder),
+        )
+
+    def _training_targets(self, settings) -> dict[str, Node]:
+        roles = {"clip": self.target("clip")}
+        if self.config.model.lowlevel:
+            roles["lowlevel_vae"] = self.target("lowlevel_vae")
+            if settings.contrastive_scale > 0 and settings.lowlevel_scale > 0:
+                roles["convnext"] = self.target("convnext")
+        return roles
+
+    def pretrain(self, held_out: int, seed: int) -> Node:
+        others = [subject for subject in self.subjects if subject != held_out]
+        return self.plan.add(
+            "pretrain",
+            f"{self.variant}/without-subj{held_out:02d}/seed{seed}",
+            {
+                "model": self.config.model.keyed(),
+                "pretrain": self.config.pretrain.keyed(),
+                "subjects": others,
+                "seed": seed,
+            },
+            {
+                "behav": [self.behav(subject) for subject in others],
+                "betas": [self.betas(subject) for subject in others],
+                **self._training_targets(self.config.pretrain),
+            },
+        )
+
+    def fold(self, name: str, subject: int, train: list[int], test: list[int] | None, seed: int, pretrain: Node | None):
+        """finetune, reconstruct and refine of one set of training sessions and one test set."""
+        config = self.config
+        data = {"behav": self.behav(subject), "betas": self.betas(subject)}
+        finetune = self.plan.add(
+            "finetune",
+            name,
+            {
+                "model": config.model.keyed(),
+                "finetune": config.finetune.keyed(),
+                "subject": subject,
+                "train_sessions": train,
+                "seed": seed,
+            },
+            {**data, **self._training_targets(config.finetune), "pretrain": pretrain},
+        )
+        networks = ["unclip", "vae", "captioner"]
+        if config.model.lowlevel and config.targets.lowlevel_vae not in networks:
+            networks.append(config.targets.lowlevel_vae)
+        reconstruct = self.plan.add(
+            "reconstruct",
+            name,
+            {
+                "reconstruct": config.reconstruct.keyed(),
+                "subject": subject,
+                "test_sessions": test,
+                "pixel_range": config.targets.pixel_range,
+                "lowlevel_vae": config.targets.lowlevel_vae,
+                "seed": seed,
+            },
+            {"finetune": finetune, **data},
+            self._networks(networks),
+        )
+        refine = self.plan.add(
+            "refine",
+            name,
+            {"refine": config.refine.keyed(), "seed": seed},
+            {"reconstruct": reconstruct},
+            self._networks(["sdxl", "vae"]),
+        )
+        return finetune, reconstruct, refine
+
+    def _networks(self, names: list[str]) -> dict[str, dict]:
+        files: dict[str, dict] = {}
+        for name in names:
+            files.update(self.prints.network(name))
+        return files
+
+    def cell(self, subject: int, sessions: int, seed: int) -> Cell:
+        config, known = self.config, self.config.dataset.sessions[subject]
+        pretrain = self.pretrain(subject, seed) if config.finetune.init == "pretrained" else None
+        name = f"{self.variant}/subj{subject:02d}/{sessions}sess/seed{seed}"
+        if config.matrix.split == "shared":
+            folds = [self.fold(name, subject, list(range(1, sessions + 1)), None, seed, pretrain)]
+        else:
+            every = range(1, known + 1)
+            folds = [
+                self.fold(
+                    f"{name}/without-session{test:02d}",
+                    subject,
+                    [session for session in every if session != test],
+                    [test],
+                    seed,
+                    pretrain,
+                )
+                for test in every
+            ]
+        finetune, reconstruct, refine = (list(nodes) for nodes in zip(*folds, strict=True))
+        judge = config.evaluate.clip
+        evaluate = self.plan.add(
+            "evaluate",
+            name,
+            {"evaluate": config.evaluate.keyed(), "split": config.matrix.split, "seed": seed},
+            {
+                "reconstruct": reconstruct,
+                "refine": refine,
+                "stimuli": self.stimuli(),
+                "clip": self.target("clip"),
+                "behav": self.behav(subject),
+                "betas": self.betas(subject),
+            },
+            self.prints.network(judge) if self.prints.has_network(judge) else {},
+        )
+        return Cell(self.variant, subject, sessions, seed, pretrain, finetune, reconstruct, refine, evaluate)
+
+
+def make_plan(config: Config, folder: Path = PLAN_FOLDER) -> Plan:
+    """Every node that the configuration's matrix needs.
+
+    Raises UserError naming the first raw file that is missing or damaged.
+    """
+    plan, prints = Plan(config), Fingerprints(config, folder / "fingerprints.json")
+    matrix = config.matrix
+    try:
+        for variant in matrix.variants:
+            branch = _Branch(plan, variant, prints)
+            for subject in matrix.subjects:
+                known = config.dataset.sessions[subject]
+                counts = matrix.sessions if matrix.split == "shared" else [known - 1]
+                for sessions in counts:
+                    for seed in matrix.seeds:
+                        plan.cells.append(branch.cell(subject, sessions, seed))
+    finally:
+        prints.remember()
+    plan.tables = _tables(plan)
+    return plan
+
+
+def _tables(plan: Plan) -> Node:
+    roles: dict[str, dict[str, Node]] = {
+        role: {} for role in ("evaluate", "finetune", "reconstruct", "refine", "pretrain")
+    }
+
+    def place(role: str, node: Node) -> int:
+        roles[role].setdefault(node.id, node)
+        return list(roles[role]).index(node.id)
+
+    cells = [
+        {
+            "variant": cell.variant,
+            "subject": cell.subject,
+            "sessions": cell.sessions,
+            "seed": cell.seed,
+            "evaluate": place("evaluate", cell.evaluate),
+            "finetune": [place("finetune", node) for node in cell.finetune],
+            "reconstruct": [place("reconstruct", node) for node in cell.reconstruct],
+            "refine": [place("refine", node) for node in cell.refine],
+            "pretrain": place("pretrain", cell.pretrain) if cell.pretrain else None,
+        }
+        for cell in plan.cells
+    ]
+    stimuli = [node for node in plan.nodes.values() if node.stage == "stimuli"]
+    return plan.add(
+        "tables",
+        plan.config.run.name,
+        {
+            "tables": plan.config.tables.keyed(),
+            "run": plan.config.run.name,
+            "config": shown_config(plan.config),
+            "cells": cells,
+        },
+        {**{role: list(nodes.values()) for role, nodes in roles.items()}, "stimuli": stimuli},
+    )
+
+
+def shown_config(config: Config) -> dict[str, Any]:
+    """The configuration less paths and unkeyed fields, as the report prints it."""
+    content = {}
+    for section in type(config).model_fields:
+        value = getattr(config, section)
+        if section not in ("run", "paths", "tables") and value is not None:
+            content[section] = value.keyed()
+    for variant, overlay in config.matrix.variants.items():
+        content["matrix"]["variants"][variant] = overlay.model_dump(mode="json", exclude_defaults=True)
+    return content
+
+
+def plan_digest(plan: Plan) -> str:
+    """Changes when any object behind the run changes."""
+    return hashlib.sha256(canonical_json(sorted(plan.nodes)).encode()).hexdigest()[:20]
+
+
+def frozen_file(stage: str, key: str) -> Path:
+    return PLAN_FOLDER / stage / f"{key}.json"
+
+
+def freeze(plan: Plan) -> None:
+    """Write ``.plan/<stage>/<key>.json`` for every node: all that a queued job will ever read.
+
+    A configuration edited while jobs wait thus cannot end up under an old key. Where data lies is written
+    beside the spec, outside of what the key covers.
+    """
+    config = plan.config
+    paths = {
+        name: os.path.abspath(Path(getattr(config.paths, name)).expanduser())
+        for name in ("dataset", "captions", "weights")
+    }
+    for node in plan.nodes.values():
+        path = frozen_file(node.stage, node.key)
+        text = json.dumps({"key": node.key, "names": node.names, "paths": paths, "spec": node.spec}, indent=1)
+        if not path.exists() or path.read_text() != text:
+            write_atomically(path, text)
+
+
+def read_frozen(path: Path) -> dict[str, Any]:
+    """A frozen spec; UserError when it is missing, unreadable or does not give its key."""
+    try:
+        content = json.loads(path.read_text())
+        key, spec = content["key"], content["spec"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a frozen spec ({error}); plan again by running snakemake") from None
+    if spec_key(spec) != key or path.stem != key:
+        raise UserError(
+            f"{path}: its spec does not give the key {key}, so it was edited; plan again by running snakemake"
+        )
+    return content
+
+
+def sync_stamps(plan: Plan, store: Store) -> None:
+    """Make a stamp exist exactly where the store holds the object; the main process alone does this."""
+    missing = {node.id for node in plan.missing(store)}
+    for node in plan.nodes.values():
+        stamp = STAMP_FOLDER / node.stage / node.key
+        if node.id in missing:
+            stamp.unlink(missing_ok=True)
+        elif not stamp.exists():
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.touch()

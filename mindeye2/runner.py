@@ -1,0 +1,157 @@
+"""Builds one object from its frozen spec: lock, check, run the stage, verify, publish, stamp.
+
+``python -m mindeye2 <noun> --spec FILE --store DIR --stamp FILE``. Hyper-parameters are never flags.
+"""
+
+import errno
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from mindeye2.errors import UserError
+from mindeye2.identity import ROOT, code_label, stage_digest
+from mindeye2.job import Job
+from mindeye2.plan import read_frozen
+from mindeye2.store import MANIFEST, Store
+
+PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "snakemake")
+FULL_OR_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -> None:
+    """Build the object of a frozen spec unless the store has it, then touch its stamp.
+
+    Raises UserError where the spec or the code changed since planning, an input is missing or damaged, the
+    disk is full, or the stage itself found something that the user can put right.
+    """
+    os.umask(0o077)
+    frozen = read_frozen(spec_file)
+    store, key, spec = Store(store_folder), frozen["key"], frozen["spec"]
+    if spec["stage"] != stage:
+        raise UserError(f"{spec_file}: is a spec of {spec['stage']}, not of {stage}; run the rule of that name")
+    try:
+        store.object(stage, key).parent.mkdir(parents=True, exist_ok=True)
+        if not store.has(stage, key):
+            with store.lock(stage, key) as lock:
+                if not store.has(stage, key):
+                    _build(store, frozen, lock)
+    except OSError as error:
+        if error.errno not in FULL_OR_REFUSED:
+            raise
+        raise UserError(
+            f"{error.filename or store_folder}: {error.strerror}; {stage} {key} is left unfinished in the store, "
+            "so make room or grant access and run the same command again"
+        ) from error
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+
+
+def _build(store: Store, frozen: dict[str, Any], lock) -> None:
+    spec, key = frozen["spec"], frozen["key"]
+    stage = spec["stage"]
+    if spec["code"] != code_label(stage):
+        raise UserError(
+            f"{stage} {key}: the code changed since planning (planned with {spec['code']}, now {code_label(stage)}); "
+            "run snakemake again to plan with the present code"
+        )
+    inputs = {role: [_input(store, name) for name in names] for role, names in spec["inputs"].items()}
+    work = store.work(stage, key)
+    work.mkdir(exist_ok=True)
+    print(f"{stage} {key}: building {', '.join(frozen['names'])}", file=sys.stderr, flush=True)
+    started = time.time()
+
+    module = importlib.import_module(f"mindeye2.stages.{stage}")
+    paths = {name: Path(path) for name, path in frozen["paths"].items()}
+    module.run(Job(stage, key, spec["config"], inputs, paths, work))
+
+    _keep_only(work, module.OUTPUTS)
+    for pattern in module.OUTPUTS:
+        if not any(work.glob(pattern)):
+            raise RuntimeError(f"{stage} {key}: finished without its declared output {pattern}")
+    ended = time.time()
+    manifest = {
+        "stage": stage,
+        "key": key,
+        "spec": spec,
+        "names": frozen["names"],
+        "code": stage_digest(stage),
+        "git": _git_commit(),
+        "versions": _versions(),
+        "host": socket.gethostname(),
+        "device": _device(),
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "end": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended)),
+        "seconds": round(ended - started, 2),
+        "seed": spec["config"].get("seed"),
+    }
+    if not store.publish(stage, key, manifest, lock):
+        raise UserError(f"{stage} {key}: another process took this build over; run the same command again")
+    print(f"{stage} {key}: done in {ended - started:.1f} s", file=sys.stderr, flush=True)
+
+
+def _input(store: Store, name: str) -> Path:
+    """Folder of an input object that was checked; a damaged one is set aside."""
+    stage, key = name.split("/")
+    if not store.has(stage, key):
+        raise UserError(f"{name}: not in the store {store.root}; run snakemake again, which builds it first")
+    problem = store.damage(stage, key, whole=False)
+    if problem:
+        aside = store.set_aside(stage, key)
+        raise UserError(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
+    return store.object(stage, key)
+
+
+def _keep_only(work: Path, outputs: tuple[str, ...]) -> None:
+    """Remove checkpoints and drafts: an object holds its declared files and nothing else."""
+    for path in sorted(work.rglob("*"), reverse=True):
+        name = str(path.relative_to(work))
+        if path.is_file() and not any(fnmatch(name, pattern) for pattern in outputs):
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    (work / MANIFEST).unlink(missing_ok=True)
+
+
+def _git_commit() -> str | None:
+    if not shutil.which("git") or not (ROOT.parent / ".git").exists():
+        return None
+    answer = subprocess.run(
+        ["git", "-C", ROOT.parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu ({platform.machine()})"
+
+
+def leave_on_sigterm() -> None:
+    """Turn SIGTERM into SystemExit, so that a stage can write its checkpoint on the way out."""
+
+    def leave(signum, frame):
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, leave)

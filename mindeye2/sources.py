@@ -1,0 +1,87 @@
+"""Fingerprints of raw files: how data that no stage makes enters a key."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mindeye2.config import Config
+from mindeye2.data.layout import check_file
+from mindeye2.errors import UserError
+from mindeye2.progress import Progress
+from mindeye2.store import file_sha256, write_atomically
+
+SHOW_PROGRESS_FROM_BYTES = 1 << 30
+
+
+@dataclass
+class Fingerprints:
+    """Size and sha256 of raw files, hashed once per path, size and modification time and remembered.
+
+    ``memory`` is the file that remembers. Files are looked at (opened, unpacked where small) when they are
+    hashed, so a truncated download is found while planning.
+    """
+
+    config: Config
+    memory: Path
+    _known: dict[str, list] = field(default_factory=dict)
+    _changed: bool = False
+
+    def __post_init__(self):
+        try:
+            self._known = json.loads(self.memory.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def root(self, name: str) -> Path:
+        return Path(getattr(self.config.paths, name)).expanduser()
+
+    def of(self, root: str, relative: str) -> dict[str, int | str]:
+        """``{"size": …, "sha256": …}`` of one file; without sha256 where dataset.fingerprint is ``size``.
+
+        Weights are always hashed: a frozen network is its weights.
+        """
+        path = self.root(root) / relative
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(
+                f"{path}: {error.strerror}; download it, or correct paths.{root} (or MINDEYE2_{root.upper()})"
+            ) from None
+        by_content = root == "weights" or self.config.dataset.fingerprint == "sha256"
+        name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
+        known = self._known.get(name)
+        if known is None or known[:2] != stamp or (by_content and known[2] is None):
+            check_file(path)
+            known = [*stamp, self._hash(path, status.st_size) if by_content else None]
+            self._known[name] = known
+            self._changed = True
+        return {"size": known[0], "sha256": known[2]} if by_content else {"size": known[0]}
+
+    def network(self, name: str) -> dict[str, dict]:
+        """Fingerprints of every file of a frozen network's folder; UserError where there is none."""
+        folder = self.root("weights") / name
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if not files:
+            raise UserError(
+                f"{folder}: no such network; put its weights there, or correct paths.weights (or MINDEYE2_WEIGHTS)"
+            )
+        relative = [str(path.relative_to(self.root("weights"))) for path in files]
+        return {f"weights/{path}": self.of("weights", path) for path in relative}
+
+    def has_network(self, name: str) -> bool:
+        return (self.root("weights") / name).is_dir()
+
+    def remember(self) -> None:
+        if self._changed:
+            write_atomically(self.memory, json.dumps(self._known))
+            self._changed = False
+
+    def _hash(self, path: Path, size: int) -> str:
+        if size >= SHOW_PROGRESS_FROM_BYTES:
+            progress = Progress(f"hashing {path.name}", 1)
+            digest = file_sha256(path)
+            progress.advance()
+            progress.close()
+            return digest
+        return file_sha256(path)

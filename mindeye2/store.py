@@ -1,0 +1,162 @@
+"""Finished objects under the address of what they were made from.
+
+``<root>/<stage>/<key>/`` is a finished object: its files, read-only, and ``manifest.json``. It is built in
+``<key>.work/``, where checkpoints live and survive a kill, and appears by one rename. An object that exists
+is never rebuilt and never changed; a damaged one is set aside in ``<root>/.damaged/``.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindeye2.locks import Lock
+
+MANIFEST = "manifest.json"
+KEY = re.compile(r"[0-9a-f]{20}")
+HASH_AT_USE_BYTES = 256 << 20
+
+
+def canonical_json(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def spec_key(spec: dict[str, Any]) -> str:
+    """Address of a spec: first 20 hex digits of the sha256 of its canonical JSON."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:20]
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader sees the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Store:
+    root: Path
+
+    def object(self, stage: str, key: str) -> Path:
+        return self.root / stage / key
+
+    def work(self, stage: str, key: str) -> Path:
+        return self.root / stage / f"{key}.work"
+
+    def has(self, stage: str, key: str) -> bool:
+        return self.object(stage, key).is_dir()
+
+    def lock(self, stage: str, key: str) -> Lock:
+        return Lock(self.root / stage / f".{key}.lock")
+
+    def locked(self, stage: str, key: str) -> bool:
+        return (self.root / stage / f".{key}.lock").exists()
+
+    def keys(self, stage: str) -> set[str]:
+        """Keys of the finished objects of a stage; one directory listing."""
+        try:
+            with os.scandir(self.root / stage) as entries:
+                return {entry.name for entry in entries if KEY.fullmatch(entry.name)}
+        except FileNotFoundError:
+            return set()
+
+    def stages(self) -> list[str]:
+        if not self.root.is_dir():
+            return []
+        return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+    def objects(self) -> Iterator[tuple[str, str]]:
+        for stage in self.stages():
+            for key in sorted(self.keys(stage)):
+                yield stage, key
+
+    def manifest(self, stage: str, key: str) -> dict[str, Any]:
+        return json.loads((self.object(stage, key) / MANIFEST).read_text())
+
+    def size(self, folder: Path) -> int:
+        return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+    def publish(self, stage: str, key: str, manifest: dict[str, Any], lock: Lock) -> bool:
+        """Turn the work folder into the finished object; False if somebody else's takeover came first.
+
+        Every file is listed with size and sha256 in the manifest, made read-only and flushed to disk, then
+        the folder is renamed.
+        """
+        work = self.work(stage, key)
+        files = {
+            str(path.relative_to(work)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in sorted(work.rglob("*"))
+            if path.is_file() and path.name != MANIFEST
+        }
+        write_atomically(work / MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
+        for path in sorted(work.rglob("*"), reverse=True):
+            if path.is_file():
+                path.chmod(path.stat().st_mode & ~0o222)
+            _sync(path)
+        _sync(work)
+        if not lock.held():
+            return False
+        os.rename(work, self.object(stage, key))
+        _sync(work.parent)
+        return True
+
+    def damage(self, stage: str, key: str, *, whole: bool) -> str | None:
+        """What is wrong with an object, or None.
+
+        Sizes are always compared; contents of large files only when ``whole``, since reading 60 GB of cached
+        tokens before every job would cost more than the job.
+        """
+        folder = self.object(stage, key)
+        try:
+            manifest = self.manifest(stage, key)
+            files = manifest["files"]
+            if spec_key(manifest["spec"]) != key:
+                return f"{MANIFEST}: its spec does not give this key"
+        except (OSError, ValueError, KeyError) as error:
+            return f"{MANIFEST}: {error}"
+        for name, expected in files.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name}: missing"
+            if path.stat().st_size != expected["size"]:
+                return f"{name}: {path.stat().st_size} bytes instead of {expected['size']}"
+            small = expected["size"] <= HASH_AT_USE_BYTES
+            if (whole or small) and file_sha256(path) != expected["sha256"]:
+                return f"{name}: content does not match its sha256"
+        return None
+
+    def set_aside(self, stage: str, key: str) -> Path:
+        """Move a damaged object out of the way, so that it is rebuilt; returns where it is now."""
+        aside = self.root / ".damaged" / f"{stage}-{key}-{time.strftime('%Y%m%dT%H%M%S')}"
+        aside.parent.mkdir(exist_ok=True)
+        os.rename(self.object(stage, key), aside)
+        return aside
+
+    def remove(self, folder: Path) -> None:
+        """Delete an object or a work folder; it leaves its name first, so nobody sees half of it."""
+        doomed = folder.with_name(f".{folder.name}.removed")
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed)

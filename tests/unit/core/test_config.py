@@ -1,0 +1,107 @@
+"""Every config error is one line that names field, value, rule and remedy."""
+
+import pytest
+
+from mindeye2.config import Config, Finetune, Section, load_config, parse_config, since, unkeyed
+from mindeye2.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"finetun": {}}, ["finetun", "no such setting", "config/README.md"]),
+        ({"finetune": {"max_rl": 1.0}}, ["finetune.max_rl", "no such setting"]),
+        ({"finetune": {"max_lr": "1e-4"}}, ["finetune.max_lr", "'1e-4'", "1.0e-4"]),
+        ({"finetune": {"num_epochs": 1.5}}, ["finetune.num_epochs", "1.5", "integer"]),
+        ({"finetune": {"num_epochs": True}}, ["finetune.num_epochs", "true", "integer"]),
+        ({"finetune": {"max_lr": float("nan")}}, ["finetune.max_lr", "NaN", "finite"]),
+        ({"finetune": {"init": "imported"}}, ["finetune.init", "imported", "'pretrained' or 'scratch'"]),
+        ({"evaluate": {"blend_weight": 2}}, ["evaluate.blend_weight", "2", "less than or equal to 1"]),
+        ({"matrix": {"subjects": [9]}}, ["matrix.subjects", "9", "dataset.sessions"]),
+        ({"matrix": {"subjects": [4]}}, ["matrix.sessions", "40 sessions of subject 4", "30"]),
+        ({"matrix": {"subjects": [1, 1]}}, ["matrix.subjects", "[1, 1]", "once"]),
+        ({"matrix": {"variants": {"x": {"finetune": {"lr": 1}}}}}, ["matrix.variants.x.finetune.lr", "no such"]),
+        ({"matrix": {"variants": {"x": {"tables": {}}}}}, ["matrix.variants.x.tables", "no such setting"]),
+        ({"dataset": {"sessions": {1: 2}}, "matrix": {"subjects": [1], "sessions": [1]}}, ["pretrain", "scratch"]),
+        ({"run": {"name": "../up"}}, ["run.name", "../up"]),
+        ({"simulate": {"voxels": {1: 5}}}, ["simulate.voxels", "dataset.sessions"]),
+    ],
+)
+def test_error_names_field_value_rule_and_remedy(content, words):
+    with pytest.raises(UserError) as caught:
+        parse_config(content)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_paper_is_the_default():
+    config = parse_config({})
+    assert config.matrix.subjects == (1, 2, 5, 7)
+    assert config.finetune.max_lr == 3e-4
+    assert config.pretrain.batch_size == 42
+
+
+def test_variant_overlays_its_sections_only():
+    config = parse_config({"matrix": {"variants": {"wide": {"model": {"prior": {"depth": 3}}}}}})
+    wide = config.variant("wide")
+    assert wide.model.prior.depth == 3
+    assert wide.model.prior.heads == config.model.prior.heads
+    assert wide.finetune == config.finetune
+
+
+def test_environment_moves_paths(monkeypatch):
+    monkeypatch.setenv("MINDEYE2_STORE", "/elsewhere")
+    assert parse_config({}).paths.store == "/elsewhere"
+    assert parse_config({}).paths.dataset == "nsd"
+
+
+def test_set_reads_yaml(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("finetune: {num_epochs: 3}\n")
+    config = load_config(path, ["finetune.max_lr=2.0e-3", "matrix.sessions=[1, 2]", "finetune.init=scratch"])
+    assert (config.finetune.num_epochs, config.finetune.max_lr) == (3, 2e-3)
+    assert config.matrix.sessions == (1, 2)
+
+
+@pytest.mark.parametrize(("text", "word"), [("a: [1", "line"), ("- 1\n", "list"), ("a: {b: }}", "YAML")])
+def test_bad_files_are_named(tmp_path, text, word):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=word) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_and_malformed_set_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"No such file.*config/demo\.yaml"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "c.yaml").write_text("")
+    with pytest.raises(UserError, match="section.field=value"):
+        load_config(tmp_path / "c.yaml", ["finetune"])
+
+
+def test_unkeyed_fields_stay_out_of_the_key():
+    assert "checkpoint_minutes" not in Finetune().keyed()
+    assert "max_lr" in Finetune().keyed()
+
+
+def test_setting_added_later_costs_no_stored_object():
+    class Old(Section):
+        width: int = 4
+
+    class New(Section):
+        width: int = 4
+        depth: int = since(2, before=1)
+        workers: int = unkeyed(0)
+
+    old = Old().keyed()
+    assert New(depth=1).keyed() == old
+    assert New().keyed() == {**old, "depth": 2}
+    assert New.from_keyed(old).depth == 1
+
+
+def test_every_section_of_a_variant_exists():
+    from mindeye2.config import Variant
+
+    assert set(Variant.model_fields) < set(Config.model_fields)

@@ -1,0 +1,74 @@
+# Paths and the plan. Only the main process plans: a job that re-parses this file (on a cluster) reads frozen
+# specs alone, so a configuration edited meanwhile cannot reach it.
+import json
+import sys
+from pathlib import Path
+
+from mindeye2 import config as settings
+from mindeye2 import garbage, plan, views
+from mindeye2.errors import UserError
+from mindeye2.store import Store
+
+
+def parsed_config():
+    if config:
+        return settings.parse_config(config)
+    return settings.load_config(Path(workflow.basedir).parent / "config" / "paper.yaml")
+
+
+def planned():
+    """Plan the run, freeze its specs and make the stamps agree with the store."""
+    made = plan.make_plan(CONFIG)
+    plan.freeze(made)
+    views.freeze_view(made)
+    plan.sync_stamps(made, STORE)
+    return made
+
+
+def upstream(stage):
+    """Input function of a stage: stamps of the objects that a planned object is made from."""
+
+    def stamps(wildcards):
+        frozen = json.loads(plan.frozen_file(stage, wildcards.key).read_text())
+        return [ancient(f".stamps/{name}") for names in frozen["spec"]["inputs"].values() for name in names]
+
+    return stamps
+
+
+def tables_stamp(wildcards):
+    return ancient(f".stamps/{PLAN.tables.id}")
+
+
+def view_digest(wildcards):
+    """Changes with any object of the run, so that the view is renewed and nothing else is."""
+    return plan.plan_digest(PLAN)
+
+
+try:
+    CONFIG = parsed_config()
+    STORE = Store(Path(CONFIG.paths.store).expanduser().resolve())
+    RUN = CONFIG.run.name
+    if workflow.is_main_process:
+        PLAN = planned()
+except UserError as error:
+    raise SystemExit(f"mindeye2: error: {error}") from None
+
+PYTHON = f"{sys.executable} -m mindeye2"
+
+
+wildcard_constraints:
+    key="[0-9a-f]{20}",
+    run=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+
+
+onstart:
+    # A collection of garbage in another terminal must not take what this run is about to need.
+    garbage.register_run(list(PLAN.nodes), STORE)
+
+
+onsuccess:
+    garbage.release_run(STORE)
+
+
+onerror:
+    garbage.release_run(STORE)

@@ -1,0 +1,19 @@
+# Decoded pictures, captions and embeddings -> long table of metrics.
+rule evaluate:
+    input:
+        upstream("evaluate"),
+    output:
+        ".stamps/evaluate/{key}",
+    log:
+        "logs/evaluate/{key}.log",
+    benchmark:
+        "benchmarks/evaluate/{key}.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=120,
+    params:
+        spec=".plan/evaluate/{key}.json",
+    shell:
+        "{PYTHON} evaluate --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

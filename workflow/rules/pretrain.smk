@@ -1,0 +1,19 @@
+# Ridge, backbone, heads and prior on all subjects but the evaluated one; one object per held-out subject and variant.
+rule pretrain:
+    input:
+        upstream("pretrain"),
+    output:
+        ".stamps/pretrain/{key}",
+    log:
+        "logs/pretrain/{key}.log",
+    benchmark:
+        "benchmarks/pretrain/{key}.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=64000,
+        runtime=2880,
+    params:
+        spec=".plan/pretrain/{key}.json",
+    shell:
+        "{PYTHON} pretrain --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
