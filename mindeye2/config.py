@@ -339,7 +339,7 @@ def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
     if kind == "extra_forbidden":
         return f"{field}: no such setting; config/README.md lists every field, so correct the name or remove it"
     if isinstance(value, str) and kind in ("float_type", "int_type"):
-        return f"{field}: {value!r} is text, not a number; write it with a dot and a sign (YAML reads 1e-4 as text, 1.0e-4 as a number)"
+        return f"{field}: {value!r} is text, not a number; YAML reads 1e-4 as text and 1.0e-4 as a number, so write the dot"
     rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
     return f"{field}: {json.dumps(value, default=str)[:80]} {rule}; correct the value"
 

@@ -1,4 +1,6 @@
-"""From a configuration to the objects it needs: pure Python, nothing read but the configuration and raw files' fingerprints.
+"""From a configuration to the objects it needs.
+
+Pure Python; nothing is read but the configuration and the fingerprints of raw files.
 
 Each object is a node whose spec ``{format, stage, config, code, inputs, sources}`` gives its key. Equal nodes
 of different variants merge by themselves.

@@ -77,7 +77,7 @@ def test_missing_file_and_malformed_set_are_named(tmp_path):
     with pytest.raises(UserError, match=r"No such file.*config/demo\.yaml"):
         load_config(tmp_path / "none.yaml")
     (tmp_path / "c.yaml").write_text("")
-    with pytest.raises(UserError, match="section.field=value"):
+    with pytest.raises(UserError, match=r"section\.field=value"):
         load_config(tmp_path / "c.yaml", ["finetune"])
 
 
