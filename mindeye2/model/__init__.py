@@ -1,0 +1,1 @@
+"""The decoder: voxels to CLIP tokens, retrieval embeddings, low-level latents and the diffusion prior."""
