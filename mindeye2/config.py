@@ -45,6 +45,12 @@ class Section(BaseModel):
                 del content[name]
         return content
 
+    def free(self) -> dict[str, Any]:
+        """The unkeyed fields: they travel beside a frozen spec, not in it."""
+        content = self.model_dump(mode="json")
+        fields = type(self).model_fields.items()
+        return {name: content[name] for name, field in fields if (field.json_schema_extra or {}).get("unkeyed")}
+
     @classmethod
     def parse(cls, content: dict[str, Any]) -> "Section":
         """Validate plain YAML or JSON content; text never passes for a number.
@@ -339,7 +345,7 @@ def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
     if kind == "extra_forbidden":
         return f"{field}: no such setting; config/README.md lists every field, so correct the name or remove it"
     if isinstance(value, str) and kind in ("float_type", "int_type"):
-        return f"{field}: {value!r} is text, not a number; YAML reads 1e-4 as text and 1.0e-4 as a number, so write the dot"
+        return f"{field}: {value!r} is text, not a number; YAML reads 1e-4 as text, 1.0e-4 as a number"
     rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
     return f"{field}: {json.dumps(value, default=str)[:80]} {rule}; correct the value"
 

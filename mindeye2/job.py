@@ -1,7 +1,7 @@
 """What a stage module is handed: its settings, its finished inputs, where raw data lies, where to write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,10 @@ S = TypeVar("S", bound=Section)
 class Job:
     """One object to build.
 
-    ``config`` is the keyed part of the frozen spec, ``inputs`` maps each role to finished store objects
-    (folders, read-only), ``paths`` says where the dataset, captions and weights lie. Everything is written
-    below ``work``, which survives a kill: checkpoints live there too and are found again.
+    ``config`` is the keyed part of the frozen spec and ``free`` holds the unkeyed fields of its sections;
+    ``inputs`` maps each role to finished store objects (folders, read-only), ``paths`` says where the dataset,
+    captions and weights lie. Everything is written below ``work``, which survives a kill: checkpoints live
+    there too and are found again.
     """
 
     stage: str
@@ -25,10 +26,12 @@ class Job:
     inputs: Mapping[str, list[Path]]
     paths: Mapping[str, Path]
     work: Path
+    free: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def settings(self, section: type[S]) -> S:
         """The section of that class, e.g. ``job.settings(Finetune)``."""
-        return section.from_keyed(self.config[section.__name__.lower()])
+        name = section.__name__.lower()
+        return section.from_keyed({**self.config[name], **self.free.get(name, {})})
 
     def input(self, role: str) -> Path:
         """The one object of a role that has exactly one."""

@@ -176,7 +176,7 @@ class _Branch:
         return self.plan.add(
             "targets",
             network,
-            {"network": network, matters: targets[matters]},
+            {"network": network, "targets": {matters: targets[matters]}},
             {"stimuli": self.stimuli()},
             self.prints.network(folder),
         )
@@ -376,8 +376,8 @@ def frozen_file(stage: str, key: str) -> Path:
 def freeze(plan: Plan) -> None:
     """Write ``.plan/<stage>/<key>.json`` for every node: all that a queued job will ever read.
 
-    A configuration edited while jobs wait thus cannot end up under an old key. Where data lies is written
-    beside the spec, outside of what the key covers.
+    A configuration edited while jobs wait thus cannot end up under an old key. Where data lies, and the
+    unkeyed settings, are written beside the spec, outside of what the key covers.
     """
     config = plan.config
     paths = {
@@ -386,7 +386,10 @@ def freeze(plan: Plan) -> None:
     }
     for node in plan.nodes.values():
         path = frozen_file(node.stage, node.key)
-        text = json.dumps({"key": node.key, "names": node.names, "paths": paths, "spec": node.spec}, indent=1)
+        sections = node.spec["config"].keys() & type(config).model_fields.keys() - {"run", "config"}
+        free = {name: getattr(config, name).free() for name in sorted(sections)}
+        frozen = {"key": node.key, "names": node.names, "paths": paths, "free": free, "spec": node.spec}
+        text = json.dumps(frozen, indent=1)
         if not path.exists() or path.read_text() != text:
             write_atomically(path, text)
 

@@ -72,7 +72,7 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
 
     module = importlib.import_module(f"mindeye2.stages.{stage}")
     paths = {name: Path(path) for name, path in frozen["paths"].items()}
-    module.run(Job(stage, key, spec["config"], inputs, paths, work))
+    module.run(Job(stage, key, spec["config"], inputs, paths, work, frozen["free"]))
 
     _keep_only(work, module.OUTPUTS)
     for pattern in module.OUTPUTS:
