@@ -7,7 +7,7 @@ RUN := $(BIN)/snakemake --profile profiles/default --cores $(CORES)
 LOCK_HASH := $(shell sha256sum requirements.lock | cut -c1-20)
 READY := $(VENV)/.ready-$(LOCK_HASH)
 
-.PHONY: help setup demo haxby test test-unit lint lock clean
+.PHONY: help setup demo haxby test test-unit lint lock reference clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ lint: setup  ## ruff and snakefmt; snakemake --lint runs with the workflow tests
 lock: setup  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --extra dev --python-version 3.11 --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+reference: setup  ## write config/README.md from the settings' docstrings
+	$(BIN)/python -c 'from mindeye2.reference import config_reference as r; print(r(), end="")' > config/README.md
 
 clean:  ## remove what the workflow made here; the store stays
 	rm -rf .plan .stamps .snakemake logs benchmarks results

@@ -47,6 +47,7 @@ PLUMBING = frozenset(
         "locks",
         "plan",
         "progress",
+        "reference",
         "runner",
         "sources",
         "store",

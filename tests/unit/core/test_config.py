@@ -1,5 +1,7 @@
 """Every config error is one line that names field, value, rule and remedy."""
 
+from pathlib import Path
+
 import pytest
 
 from mindeye2.config import Config, Finetune, Section, load_config, parse_config, since, unkeyed
@@ -105,3 +107,19 @@ def test_every_section_of_a_variant_exists():
     from mindeye2.config import Variant
 
     assert set(Variant.model_fields) < set(Config.model_fields)
+
+
+def test_every_setting_is_documented():
+    from mindeye2.reference import config_reference
+
+    page = (Path(__file__).parents[3] / "config" / "README.md").read_text()
+    assert page == config_reference(), "run `make reference`"
+    assert "|  |" not in page, "a setting lacks its docstring"
+
+
+@pytest.mark.parametrize("name", ["demo", "haxby", "paper"])
+def test_shipped_configurations_are_valid(name):
+    config = load_config(Path(__file__).parents[3] / "config" / f"{name}.yaml")
+    assert config.run.name == name
+    for variant in config.matrix.variants:
+        config.variant(variant)
