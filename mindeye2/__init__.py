@@ -20,4 +20,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(LAZY)
+    return sorted({*globals(), *LAZY})

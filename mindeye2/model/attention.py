@@ -31,10 +31,14 @@ class GainNorm(nn.Module):
         return F.layer_norm(x, x.shape[-1:], self.gain, None, 1e-5 if x.dtype == torch.float32 else 1e-3)
 
 
+def rotary_frequencies(dims: int) -> Float[Tensor, "pairs"]:
+    """``ω_k = 10^(-8k/dims)`` of the ``dims / 2`` pairs of channels."""
+    return 1e4 ** (-torch.arange(0, dims, 2, dtype=torch.float32, device="cpu") / dims)
+
+
 def rotary_table(length: int, dims: int) -> Float[Tensor, "length pairs 2"]:
-    """``(cos, sin)(p ω_k)`` with ``ω_k = 10^(-8k/dims)``, for positions p and the ``dims / 2`` pairs of channels."""
-    frequencies = 1e4 ** (-torch.arange(0, dims, 2, dtype=torch.float32, device="cpu") / dims)
-    angles = torch.outer(torch.arange(length, dtype=torch.float32, device="cpu"), frequencies)
+    """``(cos, sin)(p ω_k)`` for positions p and pairs k."""
+    angles = torch.outer(torch.arange(length, dtype=torch.float32, device="cpu"), rotary_frequencies(dims))
     return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
