@@ -1,0 +1,118 @@
+"""CLIP as open_clip builds it: image tokens for the decoder, embeddings of pictures and texts for metrics."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate, normalize, pad
+
+from mindeye2.errors import UserError
+from mindeye2.frozen.weights import build, fill, read_json, read_tensors, tensor_files
+from mindeye2.shapes import Images, Tokens
+
+PixelRange = Literal["legacy01", "pm1"]
+
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Clip(nn.Module):
+    """A frozen CLIP. Pictures come in [0, 1], of any size, and are resized to the network's.
+
+    ``pixel_range`` says how the network sees them: ``pm1`` as they are; ``legacy01`` as ``(x + 1) / 2``, so
+    in [0.5, 1], which is how the released MindEye2 models took [0, 1] for [−1, 1].
+    """
+
+    def __init__(self, network: nn.Module, *, image_px: int, tokenizer: Any, has_text: bool = True):
+        super().__init__()
+        self.network, self.image_px, self.has_text = network, image_px, has_text
+        self.tokenizer = tokenizer
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read ``config.json`` (``{"model_cfg": ...}`` of open_clip), the weights and, where CLIP's own
+        vocabulary is not used, its merges ``bpe.txt.gz``.
+
+        The text transformer may be missing, as in the file that SDXL-unCLIP was released in; embedding
+        a text is a UserError then. UserError also names a missing, damaged or foreign file.
+        """
+        from open_clip import CLIP, SimpleTokenizer
+
+        folder = Path(folder)
+        config, files = read_json(folder / "config.json"), tensor_files(folder)
+        tensors = read_tensors(files)
+        network = build(lambda: CLIP(**config["model_cfg"]), folder / "config.json")
+        has_text = any(name.startswith("transformer.") for name in tensors)
+        fill(network, tensors, files[0], may_lack="\0" if has_text else "transformer.")
+        merges = folder / "bpe.txt.gz"
+        context = config["model_cfg"]["text_cfg"].get("context_length", 77)
+        tokenizer = SimpleTokenizer(**({"bpe_path": str(merges)} if merges.is_file() else {}), context_length=context)
+        image_px = config["model_cfg"]["vision_cfg"]["image_size"]
+        return cls(network, image_px=image_px, tokenizer=tokenizer, has_text=has_text)
+
+    @torch.no_grad()
+    def tokens(self, images: Images, *, pixel_range: PixelRange) -> Tokens:
+        """Patch tokens after the final LayerNorm, without the class token and before the projection.
+
+        The norm is asked for explicitly: open_clip 2.20 to 2.22 returned tokens without it.
+        """
+        taken = self.network.visual.forward_intermediates(
+            self._seen(images, pixel_range),
+            indices=1,
+            normalize_intermediates=True,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )
+        return taken["image_intermediates"][-1]
+
+    @torch.no_grad()
+    def embed_images(self, images: Images, *, pixel_range: PixelRange = "pm1") -> Float[Tensor, "batch embed"]:
+        """Image embeddings of length one, in the space of ``embed_texts``."""
+        return normalize(self.network.encode_image(self._seen(images, pixel_range)), dim=-1)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: list[str]) -> Float[Tensor, "batch embed"]:
+        """Text embeddings of length one; a longer text is cut at the network's context length."""
+        if not self.has_text:
+            raise UserError(
+                "clip/model.safetensors: holds no text transformer, so no text can be embedded; "
+                "use the complete CLIP weights"
+            )
+        return normalize(self.network.encode_text(self.tokenizer(texts).to(self.mean.device)), dim=-1)
+
+    def _seen(self, images: Tensor, pixel_range: PixelRange) -> Tensor:
+        images = resize(images, self.image_px)
+        if pixel_range == "legacy01":
+            images = (images + 1) / 2
+        return (images - self.mean) / self.std
+
+
+def resize(images: Images, size: int) -> Images:
+    """Bicubic with aligned corners, after a Gaussian blur when shrinking: kornia's anti-aliased resize.
+
+    torch's own ``antialias=True`` aligns corners differently and gives other tokens.
+    """
+    shrink = [side / size for side in images.shape[-2:]]
+    if shrink == [1.0, 1.0]:
+        return images
+    if max(shrink) > 1:
+        for axis, factor in zip((-2, -1), shrink, strict=True):
+            images = _blur(images, axis, sigma=max((factor - 1) / 2, 0.001))
+    return interpolate(images, size=(size, size), mode="bicubic", align_corners=True)
+
+
+def _blur(images: Tensor, axis: int, *, sigma: float) -> Tensor:
+    """Gaussian along one axis, two sigmas to each side, mirrored at the borders."""
+    taps = int(max(4 * sigma, 3))
+    radius = taps // 2
+    kernel = torch.tensor([math.exp(-0.5 * (x / sigma) ** 2) for x in range(-radius, radius + 1)])
+    kernel = (kernel / kernel.sum()).to(images)
+    vertical = axis == -2
+    weight = kernel.view(1, 1, -1, 1) if vertical else kernel.view(1, 1, 1, -1)
+    padding = (0, 0, radius, radius) if vertical else (radius, radius, 0, 0)
+    return conv2d(pad(images, padding, mode="reflect"), weight.expand(3, -1, -1, -1), groups=3)

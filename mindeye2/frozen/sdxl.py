@@ -1,0 +1,71 @@
+"""The refiner: diffusers' stock SDXL image-to-image pipeline, set up so that nothing but its arguments decides."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mindeye2.errors import UserError
+from mindeye2.frozen.unclip import load_unet
+from mindeye2.frozen.vae import Vae
+from mindeye2.frozen.weights import read_json, tensor_files
+
+
+def load_pipeline(folder: str | Path, vae_folder: str | Path, *, dtype: torch.dtype | None = torch.float32) -> Any:
+    """Read a diffusers pipeline folder as ``StableDiffusionXLImg2ImgPipeline``, frozen, on the CPU.
+
+    The autoencoder is the folder's own ``vae`` or, without one, ``vae_folder``, always in float32. The Euler
+    scheduler has trailing timesteps, which are the released models' own (999, 959, ... for 25 steps); there is
+    no watermark, which would change pixels. Sizes are the caller's to pass: left out, ``target_size`` becomes the
+    picture's. ``dtype`` None keeps the stored precision of the UNet.
+    UserError names a missing, damaged or foreign file.
+    """
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    folder = Path(folder)
+    index = read_json(folder / "model_index.json")
+    own_vae = folder / "vae"
+    schedule = read_json(folder / "scheduler" / "scheduler_config.json")
+    pipeline = StableDiffusionXLImg2ImgPipeline(
+        vae=Vae.load(own_vae if own_vae.is_dir() else vae_folder).network,
+        text_encoder=_text_part(CLIPTextModel, folder / "text_encoder"),
+        text_encoder_2=_text_part(CLIPTextModelWithProjection, folder / "text_encoder_2"),
+        tokenizer=_tokenizer(CLIPTokenizer, folder / "tokenizer"),
+        tokenizer_2=_tokenizer(CLIPTokenizer, folder / "tokenizer_2"),
+        unet=load_unet(folder / "unet", dtype=dtype),
+        scheduler=EulerDiscreteScheduler.from_config(schedule, timestep_spacing="trailing", steps_offset=0),
+        force_zeros_for_empty_prompt=index.get("force_zeros_for_empty_prompt", True),
+        add_watermarker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _text_part(kind: type, folder: Path) -> Any:
+    """One text tower, by transformers' own loader: it knows the key names of old and new files."""
+    read_json(folder / "config.json")
+    origin = tensor_files(folder)[0]
+    try:
+        model, found = kind.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, use_safetensors=True
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{origin}: cannot be read as {kind.__name__} ({reason}); fetch the folder again") from None
+    lacking = [*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]
+    if lacking:
+        raise UserError(
+            f"{origin}: lacks {sorted(lacking)[0]}, so it is not the network that its config.json describes; "
+            "take both files from one source"
+        )
+    return model.requires_grad_(False).eval()
+
+
+def _tokenizer(kind: type, folder: Path) -> Any:
+    read_json(folder / "tokenizer_config.json")
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: cannot be read as {kind.__name__} ({reason}); fetch the folder again") from None
