@@ -1,5 +1,6 @@
 """The ConvNeXt teacher of the low-level branch, and the augmented view that its loss compares with."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -50,7 +51,7 @@ class Backbone(nn.Module):
         self.downsample_layers = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(3, widths[0], 4, stride=4), ChannelNorm(widths[0], eps=1e-6))]
         )
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             self.downsample_layers.append(
                 nn.Sequential(ChannelNorm(narrow, eps=1e-6), nn.Conv2d(narrow, wide, 2, stride=2))
             )
