@@ -105,20 +105,21 @@ class Attention(nn.Module):
         *,
         rotary: Float[Tensor, "length pairs 2"],
         bias: Float[Tensor, "length heads keys"],
-    ) -> Sequences:
-        batch, length, _ = x.shape
+        queries: int,
+    ) -> Float[Tensor, "batch queries dim"]:
+        """What the last ``queries`` positions of x read from all of them."""
         x = self.norm(x)
-        q = rotate(self.to_q(x).unflatten(-1, (self.heads, self.dim_head)), rotary)
+        q = rotate(self.to_q(x[:, -queries:]).unflatten(-1, (self.heads, self.dim_head)), rotary[-queries:])
         k, v = self.to_kv(x).chunk(2, dim=-1)
         k = rotate(k.unsqueeze(2), rotary).squeeze(2)
-        null_k, null_v = self.null_kv.to(k.dtype).expand(batch, 1, 2, -1).unbind(2)
+        null_k, null_v = self.null_kv.to(k.dtype).expand(len(x), 1, 2, -1).unbind(2)
         k = F.normalize(torch.cat((null_k, k), dim=1), dim=-1)
         v = torch.cat((null_v, v), dim=1)
-        # All heads ask the same keys, so heads and queries are one axis and nothing is copied per head.
+        # All heads ask the same keys, so queries and heads are one axis and nothing is copied per head.
         q = F.normalize(q, dim=-1).flatten(1, 2)
-        logits = torch.baddbmm(bias.flatten(0, 1).to(q.dtype), q, k.mT, alpha=LOGIT_SCALE)
+        logits = torch.baddbmm(bias[-queries:].flatten(0, 1).to(q.dtype), q, k.mT, alpha=LOGIT_SCALE)
         mixed = torch.bmm(logits.softmax(dim=-1, dtype=torch.float32).to(v.dtype), v)
-        return self.norm_out(self.to_out(mixed.view(batch, length, -1)))
+        return self.norm_out(self.to_out(mixed.unflatten(1, (queries, self.heads)).flatten(2)))
 
 
 class FeedForward(nn.Module):

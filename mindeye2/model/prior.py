@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mindeye2.model.attention import Attention, FeedForward, GainNorm, RelativeBias, rotary_table
+from mindeye2.model.attention import Attention, FeedForward, GainNorm, RelativeBias, Sequences, rotary_table
 from mindeye2.shapes import Keep, Timesteps, Tokens
 
 ROTARY_DIMS = 32
@@ -40,8 +40,16 @@ class Layer(nn.Module):
         self.attention = Attention(dim=dim, heads=heads, dim_head=dim_head)
         self.feed_forward = FeedForward(dim=dim, mult=ff_mult)
 
-    def forward(self, x, *, rotary, bias):
-        x = x + self.attention(x, rotary=rotary, bias=bias)
+    def forward(
+        self,
+        x: Sequences,
+        *,
+        rotary: Float[Tensor, "length pairs 2"],
+        bias: Float[Tensor, "length heads keys"],
+        queries: int,
+    ) -> Float[Tensor, "batch queries dim"]:
+        """The last ``queries`` positions of the sequence after this layer."""
+        x = x[:, -queries:] + self.attention(x, rotary=rotary, bias=bias, queries=queries)
         return x + self.feed_forward(x)
 
 
@@ -84,6 +92,8 @@ class PriorNetwork(nn.Module):
             noisy = torch.where(image_keep[:, None, None], noisy, self.null_image)
         x = torch.cat((brain, self.time(timesteps), noisy + self.position), dim=1)
         bias = self.relative_bias()
-        for layer in self.layers:
-            x = layer(x, rotary=self.rotary, bias=bias)
-        return self.project_out(self.norm(x[:, -self.tokens :]))
+        for depth, layer in enumerate(self.layers, start=1):
+            # Nobody reads the brain and time positions of the last layer, so it leaves them out.
+            queries = self.tokens if depth == len(self.layers) else x.shape[1]
+            x = layer(x, rotary=self.rotary, bias=bias, queries=queries)
+        return self.project_out(self.norm(x))
