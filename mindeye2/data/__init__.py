@@ -1,0 +1,1 @@
+"""Official trees as arrays."""

@@ -1,0 +1,1 @@
+"""One module per noun: read inputs, call rooms, write outputs."""
