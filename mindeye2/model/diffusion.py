@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -68,7 +67,7 @@ class PriorDraws:
         drop_brain: float,
         drop_image: float,
         generator: Generator,
-    ) -> Self:
+    ) -> "PriorDraws":
         """Draws for clean tokens of ``shape`` (batch, tokens, clip_dim), on the generator's device."""
         batch, device = shape[0], generator.device
         return cls(
@@ -78,7 +77,7 @@ class PriorDraws:
             image_keep=torch.rand(batch, generator=generator, device=device) >= drop_image,
         )
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "PriorDraws":
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 

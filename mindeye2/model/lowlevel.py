@@ -1,10 +1,11 @@
-"""The low-level branch: latents of a blurry picture, and features for a teacher's contrastive loss (paper §2.3)."""
+"""The low-level branch: latents of a blurry picture, and features for a teacher's contrastive loss (paper §2.2)."""
 
 from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mindeye2.errors import UserError
 from mindeye2.model.decoder import LatentDecoder
 from mindeye2.shapes import Latent, Latents
 
@@ -32,7 +33,14 @@ class LowLevelBranch(nn.Module):
         channels, height, width = latents
         scale = 2 ** (len(widths) - 1)
         if height % scale or width % scale:
-            raise ValueError(f"latents {height}x{width} are not divisible by {scale}, the decoder's enlargement")
+            raise UserError(
+                f"low-level latents {height}x{width}: the decoder enlarges {scale} times, so both sides must be "
+                f"multiples of {scale}; choose stimuli.image_px accordingly or set model.lowlevel: false"
+            )
+        if any(width % groups for width in widths):
+            raise UserError(
+                f"lowlevel_widths={list(widths)}: each must be a multiple of lowlevel_groups={groups}; change either"
+            )
         self.map_shape = (map_dim, height // scale, width // scale)
         self.to_maps = nn.Linear(hidden_dim, map_dim * (height // scale) * (width // scale))
         self.dropout = nn.Dropout(dropout)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -146,7 +146,7 @@ class MindEye(nn.Module):
     def encode_repeats(self, voxels: Voxels, rows: Sequence[Sequence[int]], subject: int = 0) -> Encoded:
         """One result per image: each of its ``rows`` of ``voxels`` is encoded alone, then outputs are averaged.
 
-        ``rows`` come from ``repeats.repeat_rows``. Averages of outputs, not of voxels (paper §2.6 leaves it open).
+        ``rows`` come from ``repeats.repeat_rows``. Outputs are averaged, not voxels, as in the original.
         """
         sizes = torch.tensor([len(group) for group in rows], device=voxels.device)
         encoded = self.encode(voxels[[row for group in rows for row in group]], subject)
@@ -200,7 +200,7 @@ class MindEye(nn.Module):
         write_weights(folder, self.state_dict(), {"sizes": self.sizes, "metadata": self.metadata})
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "MindEye":
         """Rebuild a saved model from its folder alone, on the CPU, in evaluation mode.
 
         Strict: UserError names a missing, damaged or misshapen file, setting or tensor. Draws no random number.
@@ -210,7 +210,7 @@ class MindEye(nn.Module):
             # Parameters stay without memory until the file's tensors take their place.
             with torch.device("meta"):
                 model = cls(**note["sizes"], metadata=note.get("metadata"))
-        except TypeError as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise UserError(f"{Path(folder) / NOTE}: does not describe a model ({error}); build it again") from None
         state = read_tensors(folder)
         check_state(state, model.state_dict(), origin=Path(folder) / TENSORS)
@@ -220,8 +220,8 @@ class MindEye(nn.Module):
     def start_from(self, pretrained: str | Path) -> tuple[str, ...]:
         """Take every tensor of a saved model but ``ridge.*``; returns their names.
 
-        The subjects' ridges keep their own weights *and* biases (the original let the first pretraining
-        subject's bias through, spec defect 7). UserError names the first size or tensor that does not fit.
+        The subjects' ridges keep their own weights *and* biases, where the original let the first pretraining
+        subject's bias through. UserError names the first size or tensor that does not fit.
         """
         origin = Path(pretrained) / TENSORS
         theirs = read_note(pretrained)["sizes"]

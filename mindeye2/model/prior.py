@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from mindeye2.model.attention import Attention, FeedForward, GainNorm, RelativeBias, Sequences, rotary_table
 from mindeye2.shapes import Keep, Timesteps, Tokens
 
-ROTARY_DIMS = 32
+
+def rotary_dims(dim_head: int) -> int:
+    """Channels of a head that turn with the position: 32, or all pairs of a narrower head."""
+    return min(32, dim_head - dim_head % 2)
 
 
 def sinusoidal(timesteps: Timesteps, dim: int) -> Float[Tensor, "batch dim"]:
@@ -74,7 +77,7 @@ class PriorNetwork(nn.Module):
         )
         self.norm = GainNorm(clip_dim, stable=True)
         self.project_out = nn.Linear(clip_dim, clip_dim, bias=False)
-        self.register_buffer("rotary", rotary_table(length, min(ROTARY_DIMS, dim_head)), persistent=False)
+        self.register_buffer("rotary", rotary_table(length, rotary_dims(dim_head)), persistent=False)
 
     def forward(
         self,

@@ -10,7 +10,7 @@ def repeat_rows(images: np.ndarray, *, legacy: bool = False) -> tuple[np.ndarray
 
     ``images`` (trials,) holds the image of each trial. Every trial counts once; with ``legacy`` there are
     three per image as in the original: one trial three times, two trials a, b as a, a, b (weights 2:1), and
-    more than three are refused (UserError). tests/parity/test_repeats.py holds the legacy rule.
+    more than three are refused (UserError). tests/parity/test_model.py holds the legacy rule.
     """
     unique = np.unique(images)
     rows = [np.flatnonzero(images == image).tolist() for image in unique]

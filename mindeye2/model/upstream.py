@@ -16,7 +16,7 @@ from mindeye2.errors import UserError
 from mindeye2.model.attention import rotary_frequencies
 from mindeye2.model.diffusion import cosine_schedule
 from mindeye2.model.mindeye import MindEye
-from mindeye2.model.prior import ROTARY_DIMS
+from mindeye2.model.prior import rotary_dims
 from mindeye2.model.weights import check_state
 
 DECODER, MIDDLE = "backbone.bupsampler.", "backbone.bupsampler.mid_block."
@@ -71,7 +71,7 @@ NAMES = (
     (f"{TRANSFORMER}project_out.", "prior.network.project_out."),
 )
 
-# How these models see and make pictures (spec §1.6, §4.4); kept with the weights, since nothing in them tells.
+# How these models see and make pictures; kept with the weights, since nothing in their shapes tells.
 METADATA = {"pixel_range": "legacy01", "token_norm": "post", "prior_scale": "raw", "decode": "0.8 x + 0.2"}
 
 
@@ -109,7 +109,7 @@ def released_constants(*, timesteps: int, depth: int, dim_head: int) -> dict[str
     """Entries of a released file that are no parameters: 13 tables of the schedule, frequencies of each layer."""
     tables = {f"{SCHEDULE}{name}": table for name, table in cosine_schedule(timesteps).items()}
     tables[f"{SCHEDULE}p2_loss_weight"] = torch.ones(timesteps)
-    frequencies = rotary_frequencies(min(ROTARY_DIMS, dim_head))
+    frequencies = rotary_frequencies(rotary_dims(dim_head))
     return tables | {f"{LAYER.format(layer)}0.rotary_emb.freqs": frequencies for layer in range(depth)}
 
 

@@ -1,0 +1,142 @@
+"""Whole models, their names and sizes, and the handling of repeats against the original's (gold a, h)."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from gold_models import GOLD, LAYOUTS, STEMS, arrays, assert_close, gold_model, released_state
+
+from mindeye2.model.mindeye import MindEye
+from mindeye2.model.repeats import repeat_rows
+from mindeye2.model.upstream import to_released
+
+FULL = {
+    "hidden_dim": 4096,
+    "tokens": 256,
+    "clip_dim": 1664,
+    "backbone": "legacy_mixer",
+    "lowlevel_latents": (4, 28, 28),
+}
+NSD_VOXELS = [15724, 14278, 15226, 13153, 13039, 17907, 12682, 14386]
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_outputs(name):
+    model, gold, case = gold_model(name), arrays(f"{STEMS[name]}_io"), f"{STEMS[name]}"
+    voxels = [(subject, gold[f"voxels_{subject}"][:, 0]) for subject in range(len(LAYOUTS["models"][name]["voxels"]))]
+    with torch.no_grad():
+        ridge = torch.cat([model.ridge(part, subject) for subject, part in voxels])
+        out = model(voxels)
+        assert_close(ridge, gold["ridge"], case, "ridge")
+        assert_close(model.backbone(ridge), gold["output_linear_input"], case, "output_linear_input")
+    assert_close(out.tokens, gold["backbone_tokens"], case, "backbone_tokens")
+    assert_close(out.retrieval, gold["retrieval_tokens"], case, "retrieval_tokens")
+    if LAYOUTS["models"][name]["low_level"]:
+        assert_close(out.lowlevel, gold["lowlevel_latents"], case, "lowlevel_latents")
+        assert_close(out.lowlevel_features, gold["lowlevel_features"], case, "lowlevel_features")
+    else:
+        assert out.lowlevel is None
+        assert out.lowlevel_features is None
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_legacy_backbone_adds_one_scalar_whatever_its_width_mixers_hold(name):
+    model = gold_model(name)
+    x = torch.randn(3, model.sizes["hidden_dim"], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = model.backbone(x)
+        kappa = torch.full_like(x, LAYOUTS["models"][name]["kappa_sum_float64"])
+        torch.testing.assert_close(before - x, kappa, atol=1e-5, rtol=0)
+        for parameter in model.backbone.parameters():
+            if not parameter.requires_grad:
+                parameter.add_(1.0)
+        assert torch.equal(model.backbone(x), before)
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_released_file_goes_in_and_out_unchanged(name):
+    state, layout = released_state(name), LAYOUTS["models"][name]
+    model = gold_model(name)
+    back = to_released(model)
+    assert back.keys() == state.keys() == set(layout["key_order"])
+    for key, value in state.items():
+        if "noise_scheduler" in key or "rotary" in key:
+            torch.testing.assert_close(back[key], value, rtol=1e-6, atol=1e-9)
+        else:
+            assert torch.equal(back[key], value.float()), key
+
+    counts = {}
+    for key, parameter in model.named_parameters():
+        part = key.split(".")[0]
+        part = {"ridge": "ridge", "prior": "diffusion_prior"}.get(part, "backbone")
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    counts["diffusion_prior"] += 16  # the original counts its frozen rotary frequencies
+    assert counts == layout["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("case", "sizes"),
+    [
+        ("single_subject1_h4096_lowlevel", {"voxels": NSD_VOXELS[:1]}),
+        (
+            "single_subject1_h1024_nolowlevel",
+            {"voxels": NSD_VOXELS[:1], "hidden_dim": 1024, "lowlevel_latents": None},
+        ),
+        ("pretrain_without_subject1_h4096_lowlevel", {"voxels": NSD_VOXELS[1:]}),
+    ],
+)
+def test_full_size_has_the_released_names_shapes_and_counts(case, sizes):
+    gold = LAYOUTS["full_size"][case]
+    with torch.device("meta"):
+        model = MindEye(**{**FULL, **sizes})
+    shapes = {name: list(value.shape) for name, value in to_released(model).items()}
+    assert len(shapes) == gold["entries"]
+    assert sum(parameter.numel() for parameter in model.parameters()) + 16 == gold["parameters"]
+    if "shapes" in gold:
+        assert shapes == gold["shapes"]
+
+
+def test_start_from_takes_all_but_the_ridges(tmp_path):
+    """The original let the first pretraining subject's ridge bias through (and only reported the rest)."""
+    gold = json.loads((GOLD / "a3_finetune_load.json").read_text())
+    pretrained = gold_model("a3")
+    pretrained.save(tmp_path)
+    model = MindEye(**{**pretrained.sizes, "voxels": [gold["new_subject_voxels"]]})
+    own = {name: value.clone() for name, value in model.ridge.state_dict().items()}
+
+    taken = model.start_from(tmp_path)
+
+    state = model.state_dict()
+    assert sorted(state.keys() - set(taken)) == sorted(gold["intended_missing"])
+    assert all(torch.equal(model.ridge.state_dict()[name], value) for name, value in own.items())
+    assert all(torch.equal(state[name], pretrained.state_dict()[name]) for name in taken)
+
+
+def test_legacy_repeats():
+    rows_of = json.loads((GOLD / "h_repeats.json").read_text())
+    gold, model = arrays("h_repeats"), gold_model("a1")
+    images, rows = repeat_rows(gold["trial_image_ids"].numpy(), legacy=True)
+    assert images.tolist() == rows_of["image_order"]
+    assert rows == [rows_of["inference_rows_per_image"][str(image)] for image in images]
+
+    with torch.no_grad():
+        out = model.encode_repeats(gold["trial_voxels"], rows)
+    assert_close(out.tokens, gold["backbone_tokens"], "h_repeats", "backbone_tokens")
+    assert_close(out.retrieval, gold["retrieval_tokens"], "h_repeats", "retrieval_tokens")
+    assert_close(out.lowlevel, gold["lowlevel_latents"], "h_repeats", "lowlevel_latents")
+    averaged = torch.stack([gold["trial_voxels"][group].mean(dim=0) for group in rows])
+    assert_close(averaged, gold["evaluation_voxels_averaged"], "h_repeats", "evaluation_voxels_averaged")
+
+
+def test_default_repeats_weigh_every_trial_once():
+    gold, model = arrays("h_repeats"), gold_model("a1")
+    images, rows = repeat_rows(gold["trial_image_ids"].numpy())
+    assert sorted(row for group in rows for row in group) == list(range(len(gold["trial_image_ids"])))
+    with torch.no_grad():
+        each = model.encode(gold["trial_voxels"])
+        out = model.encode_repeats(gold["trial_voxels"], rows)
+    for index, image in enumerate(images):
+        group = np.flatnonzero(gold["trial_image_ids"].numpy() == image)
+        torch.testing.assert_close(out.tokens[index], each.tokens[group].mean(dim=0), atol=2e-6, rtol=0)
+        torch.testing.assert_close(out.retrieval[index], each.retrieval[group].mean(dim=0), atol=2e-6, rtol=0)
