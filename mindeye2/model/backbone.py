@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mindeye2.shapes import Latent
@@ -20,7 +21,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(width, width)
 
-    def forward(self, u: Latent) -> Latent:
+    def forward(self, u: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         return self.fc2(self.dropout(F.gelu(self.fc1(self.norm(u)))))
 
 

@@ -154,6 +154,8 @@ class DiffusionPrior(nn.Module):
         if (noise is None) == (generators is None):
             raise TypeError("sample() takes either generators=, one CPU generator per sample, or noise=")
         if noise is None:
+            if len(generators) != len(brain):
+                raise UserError(f"generators: {len(generators)} for a batch of {len(brain)}; give one per sample")
             noise = noise_from(generators)
 
         def draw(step: int) -> Tensor:

@@ -210,7 +210,7 @@ class MindEye(nn.Module):
             # Parameters stay without memory until the file's tensors take their place.
             with torch.device("meta"):
                 model = cls(**note["sizes"], metadata=note.get("metadata"))
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise UserError(f"{Path(folder) / NOTE}: does not describe a model ({error}); build it again") from None
         state = read_tensors(folder)
         check_state(state, model.state_dict(), origin=Path(folder) / TENSORS)
