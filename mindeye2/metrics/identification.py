@@ -1,0 +1,42 @@
+"""Identification: is a decoded item closer to its own truth than to another's?"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mindeye2.metrics.arrays import Features, mean_or_all, tensor
+from mindeye2.metrics.similarity import cosine_similarity, pearson_matrix, pearson_rows
+
+
+def two_way_identification(truth: Features, recon: Features, *, per_image: bool = False) -> float | Float[Tensor, "n"]:
+    """Share of the other truths i with corr(truth_i, recon_j) < corr(truth_j, recon_j), mean over the recons j.
+
+    The comparison is strict, and one with NaN (a constant row) counts as lost. This is the direction of the
+    original's code and of the published numbers; the paper's text describes the transpose, other recons for
+    each truth. per_image: the value of each recon instead of the mean.
+    """
+    correlation = pearson_matrix(truth, recon)
+    beaten = (correlation < correlation.diagonal()).sum(dim=0)
+    return mean_or_all(beaten.double() / (len(correlation) - 1), per_image)
+
+
+def correlation_distance(truth: Features, recon: Features, *, per_image: bool = False) -> float | Float[Tensor, "n"]:
+    """1 − Pearson correlation of a recon with its own truth, mean over the recons; lower is better.
+
+    per_image: the value of each recon instead of the mean; NaN for a constant row.
+    """
+    return mean_or_all(1.0 - pearson_rows(truth, recon), per_image)
+
+
+def class_identification(
+    decoded: Features, candidates: Float[Tensor, "classes features"], label: Int[Tensor, "n"]
+) -> Bool[Tensor, "n"]:
+    """True where the candidate of highest cosine is the item's own class."""
+    return cosine_similarity(decoded, candidates).argmax(dim=1) == label
+
+
+def class_means(features: Features, label: Int[Tensor, "n"], num_classes: int) -> Float[Tensor, "classes features"]:
+    """Mean of the rows of each class."""
+    rows = tensor(features)
+    sums = torch.zeros(num_classes, rows.shape[1], dtype=rows.dtype).index_add_(0, label, rows)
+    return sums / torch.bincount(label, minlength=num_classes)[:, None]

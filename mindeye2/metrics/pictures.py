@@ -1,0 +1,55 @@
+"""All metrics of decoded pictures: low level, and by the features of the judging networks."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mindeye2.frozen.clip import Clip
+from mindeye2.metrics.features import Judge, clip_features, layer_features
+from mindeye2.metrics.identification import correlation_distance, two_way_identification
+from mindeye2.metrics.pixel import pixel_correlation, ssim
+from mindeye2.shapes import Images
+
+LOW_LEVEL = {"pixel_correlation": pixel_correlation, "ssim": ssim}
+METRICS = (*LOW_LEVEL, "alexnet2", "alexnet5", "inception", "clip", "efficientnet", "swav")
+"""In the order of the published table."""
+
+DISTANCES = ("efficientnet", "swav")
+"""Metrics that are a correlation distance; the other networks' are two-way identifications."""
+
+Values = dict[str, dict[str, Float[Tensor, "n"]]]
+"""Metric -> kind of picture -> one value per picture."""
+
+
+def low_level(truth: Images, pictures: Mapping[str, Images]) -> Values:
+    return {
+        metric: {kind: compute(truth, made, per_image=True) for kind, made in pictures.items()}
+        for metric, compute in LOW_LEVEL.items()
+    }
+
+
+def judged(
+    judge: Judge, network: nn.Module, truth: Images, pictures: Mapping[str, Images], *, batch_size: int
+) -> Values:
+    """The metrics of one network; the truth passes it once."""
+    layers = list(judge.layers.values())
+    own = layer_features(network, layers, truth, px=judge.px, batch_size=batch_size)
+    values: Values = {metric: {} for metric in judge.layers}
+    for kind, made in pictures.items():
+        other = layer_features(network, layers, made, px=judge.px, batch_size=batch_size)
+        for metric, true, recon in zip(judge.layers, own, other, strict=True):
+            compare = correlation_distance if metric in DISTANCES else two_way_identification
+            values[metric][kind] = compare(true, recon, per_image=True)
+    return values
+
+
+def judged_by_clip(clip: Clip, truth: Images, pictures: Mapping[str, Images], *, batch_size: int) -> Values:
+    """Two-way identification by CLIP's projected image embeddings."""
+    own = clip_features(clip, truth, batch_size=batch_size)
+    return {
+        "clip": {
+            kind: two_way_identification(own, clip_features(clip, made, batch_size=batch_size), per_image=True)
+            for kind, made in pictures.items()
+        }
+    }
