@@ -1,0 +1,1 @@
+"""Training: mixing, losses, optimiser, one step, the loop and its checkpoints."""

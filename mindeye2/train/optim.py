@@ -1,0 +1,107 @@
+"""AdamW with its parameter groups, and schedules as functions of the step, which leave no state to resume."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+BETA2 = 0.999
+ADAM_EPS = 1e-8
+START_DIVISOR = 25.0
+END_DIVISOR = 1e3
+HIGH_BETA1, LOW_BETA1 = 0.95, 0.85
+STEADY_BETA1 = 0.9
+WARMUP_EPOCHS = 2
+LONGEST_WARMUP = 2 / 3
+
+
+def decayed(name: str, parameter: Tensor, *, legacy: bool = False) -> bool:
+    """Whether weight decay applies: to matrices and kernels, not to biases, norm gains or anything 1-D.
+
+    ``legacy`` is the original's rule over released names: everything in the ridges, elsewhere whatever does not
+    spell "bias". Norm gains are decayed there, and so are ridge biases.
+    """
+    if legacy:
+        return name.startswith("ridge.") or "bias" not in name
+    return parameter.ndim > 1 and "bias" not in name
+
+
+def parameter_groups(
+    named: Iterable[tuple[str, Tensor]], *, weight_decay: float, legacy: bool = False
+) -> list[dict[str, Any]]:
+    """Two groups, with and without weight decay, of the trainable parameters; ``names`` runs parallel to ``params``."""
+    groups = [{"params": [], "names": [], "weight_decay": rate} for rate in (weight_decay, 0.0)]
+    for name, parameter in named:
+        if parameter.requires_grad:
+            group = groups[0 if decayed(name, parameter, legacy=legacy) else 1]
+            group["params"].append(parameter)
+            group["names"].append(name)
+    return [group for group in groups if group["params"]]
+
+
+def adamw(model: nn.Module, *, weight_decay: float, legacy_decay: bool = False) -> torch.optim.AdamW:
+    """AdamW in one fused kernel; ``apply_rate`` sets learning rate and β1 before each step."""
+    groups = parameter_groups(model.named_parameters(), weight_decay=weight_decay, legacy=legacy_decay)
+    names = [group.pop("names") for group in groups]
+    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(STEADY_BETA1, BETA2), eps=ADAM_EPS, fused=True)
+    for group, its_names in zip(optimizer.param_groups, names, strict=True):
+        group["names"] = its_names
+    return optimizer
+
+
+class Rate(NamedTuple):
+    lr: float
+    beta1: float
+
+
+Schedule = Callable[[int], Rate]
+
+
+def warmup_share(num_epochs: int) -> float:
+    """Share of a run until the peak: two epochs, as in the original, but at most two thirds.
+
+    From three epochs on this is the original's value; shorter runs, which it cannot do, keep a third to anneal.
+    """
+    return min(WARMUP_EPOCHS / num_epochs, LONGEST_WARMUP)
+
+
+def one_cycle(step: int, total_steps: int, *, max_lr: float, warmup: float, cycle_beta1: bool = True) -> Rate:
+    """OneCycle (Smith and Topin 2018) with cosine annealing, as in ``torch.optim.lr_scheduler.OneCycleLR``.
+
+    From max_lr/25 up to ``max_lr`` at step warmup·total − 1, then down to max_lr/25/1000 at the last step.
+    ``cycle_beta1`` moves Adam's β1 the other way, 0.95 → 0.85 → 0.95: what torch's class does unasked, and thus
+    the original.
+    """
+    peak, last = max(warmup * total_steps - 1, 0.0), total_steps - 1
+    start = max_lr / START_DIVISOR
+    if step < peak:
+        share, lrs, beta1s = step / peak, (start, max_lr), (HIGH_BETA1, LOW_BETA1)
+    else:
+        share = (step - peak) / (last - peak) if last > peak else 0.0
+        lrs, beta1s = (max_lr, start / END_DIVISOR), (LOW_BETA1, HIGH_BETA1)
+    return Rate(_cosine(*lrs, share), _cosine(*beta1s, share) if cycle_beta1 else STEADY_BETA1)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def linear_decay(step: int, total_steps: int, *, max_lr: float) -> Rate:
+    """max_lr · (1 − step / total): from ``max_lr`` at the first step to max_lr / total at the last."""
+    return Rate(max_lr * (1 - step / total_steps), STEADY_BETA1)
+
+
+def schedule(kind: str, *, max_lr: float, num_epochs: int, steps_per_epoch: int) -> Schedule:
+    """``cycle`` or ``linear`` over the whole run, as a function of the 0-based step."""
+    total = num_epochs * steps_per_epoch
+    if kind == "cycle":
+        return lambda step: one_cycle(step, total, max_lr=max_lr, warmup=warmup_share(num_epochs))
+    return lambda step: linear_decay(step, total, max_lr=max_lr)
+
+
+def apply_rate(optimizer: torch.optim.Optimizer, rate: Rate) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate.lr
+        group["betas"] = (rate.beta1, BETA2)

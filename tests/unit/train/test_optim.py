@@ -1,0 +1,81 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mindeye2.train.optim import adamw, apply_rate, linear_decay, one_cycle, parameter_groups, schedule, warmup_share
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.ridge = nn.Linear(3, 2)
+        self.norm = nn.LayerNorm(2)
+        self.relative_bias = nn.Embedding(4, 2)
+        self.null_brain = nn.Parameter(torch.zeros(5, 2))
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+
+def decay_by_name(groups):
+    return {name: group["weight_decay"] for group in groups for name in group["names"]}
+
+
+def test_only_matrices_are_decayed():
+    assert decay_by_name(parameter_groups(Small().named_parameters(), weight_decay=0.1)) == {
+        "ridge.weight": 0.1,
+        "null_brain": 0.1,
+        "ridge.bias": 0.0,
+        "norm.weight": 0.0,
+        "norm.bias": 0.0,
+        "relative_bias.weight": 0.0,
+    }
+
+
+def test_legacy_decays_norm_gains_and_ridge_biases():
+    decay = decay_by_name(parameter_groups(Small().named_parameters(), weight_decay=0.1, legacy=True))
+    assert decay["norm.weight"] == decay["ridge.bias"] == 0.1
+    assert decay["norm.bias"] == decay["relative_bias.weight"] == 0.0
+
+
+def test_decay_reaches_the_weights():
+    model = Small()
+    optimizer = adamw(model, weight_decay=0.5)
+    weight, gain = model.ridge.weight.detach().clone(), model.norm.weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    apply_rate(optimizer, linear_decay(0, 1, max_lr=0.1))
+    optimizer.step()
+    torch.testing.assert_close(model.ridge.weight.detach(), weight * (1 - 0.1 * 0.5))
+    assert torch.equal(model.norm.weight, gain)
+
+
+@pytest.mark.parametrize("kind", ["cycle", "linear"])
+@pytest.mark.parametrize(("num_epochs", "steps"), [(1, 1), (1, 2), (1, 7), (2, 1), (2, 6), (3, 1), (150, 3)])
+def test_runs_of_every_length(kind, num_epochs, steps):
+    rates = [
+        schedule(kind, max_lr=1e-3, num_epochs=num_epochs, steps_per_epoch=steps)(k) for k in range(num_epochs * steps)
+    ]
+    assert all(math.isfinite(rate.lr) and 0 < rate.lr <= 1e-3 for rate in rates)
+    assert all(0.85 <= rate.beta1 <= 0.95 for rate in rates)
+    if len(rates) > 4:
+        assert rates[-1].lr < 0.5 * max(rate.lr for rate in rates)
+
+
+def test_peak_at_the_end_of_the_second_epoch():
+    rates = [one_cycle(k, 10 * 5, max_lr=1.0, warmup=warmup_share(10)) for k in range(50)]
+    assert max(range(50), key=lambda k: rates[k].lr) == 9
+    assert rates[9] == pytest.approx((1.0, 0.85))
+    assert rates[0] == pytest.approx((1 / 25, 0.95))
+    assert rates[-1] == pytest.approx((1 / 25 / 1000, 0.95))
+
+
+def test_beta1_stays_when_it_is_not_cycled():
+    assert {one_cycle(k, 20, max_lr=1.0, warmup=0.2, cycle_beta1=False).beta1 for k in range(20)} == {0.9}
+
+
+def test_apply_rate_sets_what_the_optimizer_uses():
+    optimizer = adamw(Small(), weight_decay=0.0)
+    apply_rate(optimizer, one_cycle(0, 10, max_lr=0.25, warmup=0.5))
+    assert all(group["lr"] == pytest.approx(0.01) for group in optimizer.param_groups)
+    assert all(group["betas"] == (0.95, 0.999) for group in optimizer.param_groups)
