@@ -36,7 +36,7 @@ class Labels:
     """1-based: run + 1."""
 
 
-def category_of(images: Int64[np.ndarray, "*any"]) -> Int64[np.ndarray, "*any"]:
+def category_of(images: Int64[np.ndarray, " images"]) -> Int64[np.ndarray, " images"]:
     """Index into ``CATEGORIES`` of each image."""
     return images // EXEMPLARS
 

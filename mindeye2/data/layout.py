@@ -101,7 +101,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library says about a damaged file into one line that names the file."""
     try:
         yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: truncated or damaged ({type(error).__name__}: {said}); download it again") from error
 

@@ -91,8 +91,8 @@ def _open_hdf5(path: Path, mask: np.ndarray) -> Iterator[tuple[tuple[int, ...], 
             volumes, *grid = betas.shape
         # Only the mask's bounding box is read, and voxels are picked from it without reordering the volume.
         x, y, z = np.nonzero(mask)
-        first = [axis.min() for axis in (z, y, x)]
-        box = tuple(slice(low, axis.max() + 1) for low, axis in zip(first, (z, y, x), strict=True))
+        first = [int(axis.min()) for axis in (z, y, x)]
+        box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(first, (z, y, x), strict=True))
         picked = (slice(None), z - first[0], y - first[1], x - first[2])
         step = _volumes_per_block([each.stop - each.start for each in box], betas.dtype)
         # A block that cuts chunks would have them unpacked again for the next block.
