@@ -84,6 +84,16 @@ def test_samples_depend_on_their_generator_alone(prior, steps):
     )
 
 
+def test_ancestral_loop_adds_nothing_at_time_0(prior):
+    def sample(last):
+        def noise(shape, step):
+            return torch.full(shape, last) if step == 12 else normal(*shape, seed=step)
+
+        return prior.sample(normal(*SHAPE), steps=12, noise=noise)
+
+    assert torch.equal(sample(0.0), sample(1e12))
+
+
 def test_sampling_leaves_the_global_generator_alone(prior):
     before = torch.get_rng_state()
     prior.sample(normal(*SHAPE), steps=4, generators=[torch.Generator() for _ in range(4)])
