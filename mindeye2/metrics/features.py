@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
 from mindeye2.frozen.weights import fill, read_tensors, tensor_files
-from mindeye2.metrics.resize import resize
+from mindeye2.metrics.resizing import resize
 from mindeye2.shapes import Images
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mindeye2.metrics.arrays import Pictures, mean_or_all, tensor
-from mindeye2.metrics.resize import resize
+from mindeye2.metrics.resizing import resize
 from mindeye2.metrics.similarity import pearson_rows
 
 PUBLISHED_PX = 425

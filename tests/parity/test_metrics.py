@@ -12,9 +12,9 @@ from mindeye2.metrics.brain import brain_correlation
 from mindeye2.metrics.identification import correlation_distance, two_way_identification
 from mindeye2.metrics.intervals import normal_interval
 from mindeye2.metrics.pixel import pixel_correlation, ssim
-from mindeye2.metrics.resize import resize
-from mindeye2.metrics.retrieval import retrieval
+from mindeye2.metrics.resizing import resize
 from mindeye2.metrics.similarity import cosine_similarity, pearson_matrix
+from mindeye2.metrics.top1 import retrieval
 
 GOLD = Path(__file__).parents[1] / "gold/mindeye2"
 EXPECTED = json.loads((GOLD / "g_metrics.json").read_text())
