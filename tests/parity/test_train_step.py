@@ -10,7 +10,7 @@ from gold_models import GOLD, gold_model
 from mindeye2.model.diffusion import PriorDraws
 from mindeye2.model.upstream import released_name
 from mindeye2.train.mixco import Mix, mix_rows
-from mindeye2.train.optim import adamw, apply_rate, one_cycle
+from mindeye2.train.optim import AdamW, one_cycle, parameter_groups
 from mindeye2.train.step import Scales, StepTargets, mixed_latents, step_losses
 
 ARRAYS = {name: torch.from_numpy(array) for name, array in np.load(GOLD / "m_train_step.npz").items()}
@@ -83,11 +83,10 @@ def test_first_update(step):
     phase, model, _ = step
     gold = NUMBERS[phase]["first_adamw_update_norm_float64"]
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    optimizer = adamw(model, weight_decay=0.01, legacy_decay=True)
+    optimizer = AdamW(parameter_groups(model.named_parameters(), weight_decay=0.01, legacy=True))
     rate = one_cycle(0, 35, max_lr=3e-4, warmup=2 / 5)
     assert rate == pytest.approx((NUMBERS[phase]["first_step_lr"], NUMBERS[phase]["first_step_beta1"]), rel=1e-9)
-    apply_rate(optimizer, rate)
-    optimizer.step()
+    optimizer.step(rate)
     compared = 0
     for name, parameter in model.named_parameters():
         if released_name(name) in gold:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mindeye2.train.optim import adamw, apply_rate, linear_decay, one_cycle, parameter_groups, schedule, warmup_share
+from mindeye2.train.optim import AdamW, one_cycle, parameter_groups, schedule, warmup_share
 
 
 class Small(nn.Module):
@@ -38,16 +38,50 @@ def test_legacy_decays_norm_gains_and_ridge_biases():
     assert decay["norm.bias"] == decay["relative_bias.weight"] == 0.0
 
 
-def test_decay_reaches_the_weights():
-    model = Small()
-    optimizer = adamw(model, weight_decay=0.5)
-    weight, gain = model.ridge.weight.detach().clone(), model.norm.weight.detach().clone()
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    apply_rate(optimizer, linear_decay(0, 1, max_lr=0.1))
-    optimizer.step()
-    torch.testing.assert_close(model.ridge.weight.detach(), weight * (1 - 0.1 * 0.5))
-    assert torch.equal(model.norm.weight, gain)
+def trained_for(steps, make_step, model):
+    generator = torch.Generator().manual_seed(0)
+    for k in range(steps):
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+        make_step(one_cycle(k, steps, max_lr=0.1, warmup=0.4))
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def ours(model):
+    return AdamW(parameter_groups(model.named_parameters(), weight_decay=0.1))
+
+
+def test_steps_are_torchs_to_the_bit():
+    torch.manual_seed(0)
+    model, twin = Small(), Small()
+    twin.load_state_dict(model.state_dict())
+    groups = parameter_groups(twin.named_parameters(), weight_decay=0.1)
+    theirs = torch.optim.AdamW(groups, eps=1e-8, fused=True)
+
+    def their_step(rate):
+        for group in theirs.param_groups:
+            group["lr"], group["betas"] = rate.lr, (rate.beta1, 0.999)
+        theirs.step()
+
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    after = trained_for(6, ours(model).step, model)
+    assert same(after, trained_for(6, their_step, twin))
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"frozen.weight", "frozen.bias"}
+
+
+def test_state_goes_out_and_in():
+    torch.manual_seed(0)
+    model, twin = Small(), Small()
+    optimizer, resumed = ours(model), ours(twin)
+    trained_for(3, optimizer.step, model)
+    twin.load_state_dict(model.state_dict())
+    resumed.load_state_dict({name: value.clone() for name, value in optimizer.state_dict().items()})
+    assert same(trained_for(3, optimizer.step, model), trained_for(3, resumed.step, twin))
 
 
 @pytest.mark.parametrize("kind", ["cycle", "linear"])
@@ -72,10 +106,3 @@ def test_peak_at_the_end_of_the_second_epoch():
 
 def test_beta1_stays_when_it_is_not_cycled():
     assert {one_cycle(k, 20, max_lr=1.0, warmup=0.2, cycle_beta1=False).beta1 for k in range(20)} == {0.9}
-
-
-def test_apply_rate_sets_what_the_optimizer_uses():
-    optimizer = adamw(Small(), weight_decay=0.0)
-    apply_rate(optimizer, one_cycle(0, 10, max_lr=0.25, warmup=0.5))
-    assert all(group["lr"] == pytest.approx(0.01) for group in optimizer.param_groups)
-    assert all(group["betas"] == (0.95, 0.999) for group in optimizer.param_groups)
