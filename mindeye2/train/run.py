@@ -141,6 +141,6 @@ def _feature_dim(job: Job, targets: Targets) -> int:
 def _pixel_range(clip: Path) -> dict[str, Any]:
     """How the pictures were shown to CLIP, from the manifest of its tokens: who decodes them must know."""
     manifest = clip / "manifest.json"
-    return (
-        {"pixel_range": json.loads(manifest.read_text())["spec"]["config"]["pixel_range"]} if manifest.exists() else {}
-    )
+    if not manifest.exists():
+        return {}
+    return {"pixel_range": json.loads(manifest.read_text())["spec"]["config"]["targets"]["pixel_range"]}
