@@ -1,0 +1,72 @@
+"""What reconstruct and refine made of the test images, read back, checked, and pooled over folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mindeye2.stages.objects import damaged, read_array, read_json, read_pictures, read_test_images
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Test images of one cell in the order of the folds; the first ``m`` of each fold have pictures."""
+
+    images: np.ndarray
+    """(n,) 0-based indices of all test images."""
+    embeddings: np.ndarray
+    """(n, T, d) float16: retrieval embeddings, or backbone tokens without that head."""
+    has_retrieval: bool
+    shown: np.ndarray
+    """(m,) indices of the images with pictures."""
+    pictures: dict[str, np.ndarray]
+    """lowlevel (where there is that branch), unrefined and refined: (m, 3, px, px) in [0, 1]."""
+    captions: list[str]
+
+
+def read_decoded(reconstruct: Sequence[Path], refine: Sequence[Path]) -> Decoded:
+    """Pool the folds, whose reconstruct and refine objects come in the same order."""
+    folds = [_read_fold(*folders) for folders in zip(reconstruct, refine, strict=True)]
+    return Decoded(
+        images=_joined([fold.images for fold in folds]),
+        embeddings=_joined([fold.embeddings for fold in folds]),
+        has_retrieval=all(fold.has_retrieval for fold in folds),
+        shown=_joined([fold.shown for fold in folds]),
+        pictures={kind: _joined([fold.pictures[kind] for fold in folds]) for kind in folds[0].pictures},
+        captions=[caption for fold in folds for caption in fold.captions],
+    )
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of all folds; a single fold stays memory-mapped."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _read_fold(reconstruct: Path, refine: Path) -> Decoded:
+    images = read_test_images(reconstruct)
+    has_retrieval = (reconstruct / "retrieval.npy").exists()
+    embeddings = reconstruct / ("retrieval.npy" if has_retrieval else "backbone.npy")
+    files = {"lowlevel": reconstruct, "unrefined": reconstruct, "refined": refine}
+    pictures = {
+        kind: read_pictures(folder / f"{kind}.npy")
+        for kind, folder in files.items()
+        if kind != "lowlevel" or (folder / f"{kind}.npy").exists()
+    }
+    decoded = Decoded(
+        images=images,
+        embeddings=read_array(embeddings),
+        has_retrieval=has_retrieval,
+        shown=images[: len(pictures["unrefined"])],
+        pictures=pictures,
+        captions=read_json(reconstruct / "captions.json"),
+    )
+    if len(decoded.embeddings) != len(images):
+        raise damaged(embeddings, f"{len(decoded.embeddings)} rows for {len(images)} test images")
+    for kind, made in pictures.items():
+        if made.shape != (len(decoded.shown), *pictures["unrefined"].shape[1:]):
+            raise damaged(files[kind] / f"{kind}.npy", f"shape {made.shape}, unrefined {pictures['unrefined'].shape}")
+    if len(decoded.captions) != len(decoded.shown):
+        problem = f"{len(decoded.captions)} captions for {len(decoded.shown)} pictures"
+        raise damaged(reconstruct / "captions.json", problem)
+    return decoded

@@ -1,0 +1,142 @@
+"""From test betas to pictures and captions: decoder, diffusion prior, unCLIP, captioner."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mindeye2.config import Reconstruct
+from mindeye2.data.batches import read_rows
+from mindeye2.data.shards import Trials, read_trials
+from mindeye2.errors import UserError
+from mindeye2.frozen.captioner import Captioner
+from mindeye2.frozen.unclip import load_unet
+from mindeye2.frozen.vae import Vae
+from mindeye2.generate.decode import Decoder, blurry_pictures
+from mindeye2.generate.device import compute_in_half, default_device
+from mindeye2.generate.encode import encode_images
+from mindeye2.generate.sheet import contact_sheet
+from mindeye2.job import Job
+from mindeye2.model.mindeye import Encoded, MindEye
+from mindeye2.model.repeats import repeat_rows
+from mindeye2.progress import Progress
+from mindeye2.seeds import torch_generator
+from mindeye2.stages.objects import Rows, as_half, read_array
+
+# retrieval.npy and lowlevel.npy are there only where the model has that head.
+OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy", "captions.json", "pictures.png")
+
+
+@torch.inference_mode()
+def run(job: Job) -> None:
+    """Decode the shared images, or every image shown in ``test_sessions``.
+
+    Each trial of an image goes through the decoder alone; its outputs are averaged with equal weights. A session
+    of Haxby's data shows one picture per category, so there an item is a category's average over the session.
+    Tokens and embeddings are written for all test images, pictures and captions for the first ``num_images``.
+    """
+    settings, device, weights = job.settings(Reconstruct), default_device(), job.paths["weights"]
+    trials = _test_trials(job)
+    images, rows = repeat_rows(trials.image)
+    count = min(settings.num_images or len(images), len(images))
+    np.savez(job.work / "test.npz", image=images, trials=np.array([len(group) for group in rows]))
+
+    model = MindEye.load(job.input("finetune")).to(device)
+    voxels = torch.from_numpy(read_rows(job.input("betas") / "betas.h5", trials.row)).float()
+    brain, latents = _keep(encode_images(model, voxels, rows), job.work, count)
+
+    _decode(job, settings, model, images[:count], brain, latents, device)
+
+    captioner, tokens = Captioner.load(weights / "captioner").to(device), read_array(job.work / "prior.npy")
+    captions = []
+    for first in range(0, count, settings.batch_size):
+        batch = torch.from_numpy(tokens[first : first + settings.batch_size].astype(np.float32))
+        captions += captioner.captions(batch.to(device))
+
+    (job.work / "captions.json").write_text(json.dumps(captions, indent=1, ensure_ascii=False), encoding="utf-8")
+    kinds = ("lowlevel", "unrefined") if latents is not None else ("unrefined",)
+    contact_sheet({kind: read_array(job.work / f"{kind}.npy") for kind in kinds}).save(job.work / "pictures.png")
+
+
+def _test_trials(job: Job) -> Trials:
+    """Trials of the shared images, or all trials of the sessions that were left out of training."""
+    subject, sessions = job.config["subject"], job.config["test_sessions"]
+    if sessions is None:
+        trials = read_trials(job.input("behav"), "test")
+        rule = "no trial of a shared image; add sessions, or set matrix.split: leave_one_session_out"
+    else:
+        every = read_trials(job.input("behav"), "train")
+        inside = np.isin(every.session, sessions)
+        trials = Trials(image=every.image[inside], row=every.row[inside], session=every.session[inside])
+        rule = f"no trial in session {', '.join(map(str, sessions))}; correct dataset.sessions"
+    if not len(trials):
+        raise UserError(f"subject {subject}: {rule}")
+    return trials
+
+
+def _keep(chunks: Iterable[Encoded], work: Path, count: int) -> tuple[Tensor, Tensor | None]:
+    """Write backbone.npy and retrieval.npy of all images; float32 tokens and latents of the first ``count``."""
+    halves: dict[str, list[np.ndarray]] = {"backbone": [], "retrieval": []}
+    tokens, latents, kept = [], [], 0
+    for chunk in chunks:
+        halves["backbone"].append(as_half(chunk.tokens, "backbone"))
+        if chunk.retrieval is not None:
+            halves["retrieval"].append(as_half(chunk.retrieval, "retrieval"))
+        wanted = count - kept
+        tokens.append(chunk.tokens[:wanted].cpu())
+        if chunk.lowlevel is not None:
+            latents.append(chunk.lowlevel[:wanted].cpu())
+        kept += len(tokens[-1])
+    for name, parts in halves.items():
+        if parts:
+            np.save(work / f"{name}.npy", np.concatenate(parts))
+    return torch.cat(tokens), torch.cat(latents) if latents else None
+
+
+def _decode(
+    job: Job,
+    settings: Reconstruct,
+    model: MindEye,
+    images: np.ndarray,
+    brain: Tensor,
+    latents: Tensor | None,
+    device: torch.device,
+) -> None:
+    """Write prior.npy, unrefined.npy and lowlevel.npy, batch by batch, going on after a kill.
+
+    All draws of an image come from generators of its own, so no picture depends on the batch that it is in.
+    """
+    rows = Rows(job.work, len(images))
+    if rows.done == rows.count:
+        return
+    weights, stored_unet = job.paths["weights"], None if device.type == "cuda" else torch.float32
+    decoder = Decoder(
+        compute_in_half(load_unet(weights / "unclip", dtype=stored_unet).to(device)),
+        Vae.load(weights / "vae").to(device),
+        pixel_range=job.config["pixel_range"],
+        steps=settings.steps,
+        guidance=settings.guidance,
+    )
+    blur = None if latents is None else Vae.load(weights / job.config["lowlevel_vae"]).to(device)
+
+    progress = Progress("reconstruct, steps", rows.count * settings.steps, done=rows.done * settings.steps)
+    decoder.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(inputs[0]) // 2))
+    while rows.done < rows.count:
+        batch = slice(rows.done, rows.done + settings.batch_size)
+        streams = [(job.config["seed"], "reconstruct", job.config["subject"], int(image)) for image in images[batch]]
+        prior = model.prior.sample(
+            brain[batch].to(device),
+            steps=settings.prior_steps,
+            generators=[torch_generator(*stream, "prior") for stream in streams],
+        )
+        made = {
+            "prior": prior,
+            "unrefined": decoder(prior, [torch_generator(*stream, "unclip") for stream in streams]),
+        }
+        if blur is not None:
+            made["lowlevel"] = blurry_pictures(blur, latents[batch].to(device), decoder.stored_px)
+        rows.write(**{name: as_half(values, f"{name} from row {rows.done}") for name, values in made.items()})
+    progress.close()

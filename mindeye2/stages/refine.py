@@ -1,0 +1,74 @@
+"""Unrefined pictures and their captions to refined pictures."""
+
+import logging
+
+import numpy as np
+import torch
+
+from mindeye2.config import Refine
+from mindeye2.errors import UserError
+from mindeye2.frozen.sdxl import load_pipeline
+from mindeye2.generate.decode import at_side
+from mindeye2.generate.device import compute_in_half, default_device
+from mindeye2.generate.refine import refine_pictures
+from mindeye2.generate.sheet import contact_sheet
+from mindeye2.job import Job
+from mindeye2.progress import Progress
+from mindeye2.seeds import torch_generator
+from mindeye2.stages.objects import Rows, as_half, damaged, read_array, read_json, read_pictures, read_test_images
+
+OUTPUTS: tuple[str, ...] = ("refined.npy", "pictures.png")
+
+
+@torch.inference_mode()
+def run(job: Job) -> None:
+    """Refine every unrefined picture; stored at its side, batch by batch, going on after a kill."""
+    settings, device, weights = job.settings(Refine), default_device(), job.paths["weights"]
+    steps = int(settings.steps * settings.strength)
+    if steps == 0:
+        raise UserError(
+            f"refine.strength: {settings.strength} of {settings.steps} steps is not one step; "
+            f"use at least {1 / settings.steps:.3g}"
+        )
+    source = job.input("reconstruct")
+    unrefined, captions = read_pictures(source / "unrefined.npy"), read_json(source / "captions.json")
+    images = read_test_images(source)
+    if not len(unrefined) == len(captions) <= len(images):
+        problem = f"{len(captions)} captions, {len(unrefined)} pictures, {len(images)} test images"
+        raise damaged(source / "captions.json", problem)
+    images = images[: len(unrefined)]
+
+    rows = Rows(job.work, len(unrefined))
+    if rows.done < rows.count:
+        pipeline = load_pipeline(
+            weights / "sdxl", weights / "vae", dtype=None if device.type == "cuda" else torch.float32
+        ).to(device)
+        compute_in_half(pipeline.unet)
+        pipeline.vae.enable_slicing()
+        # The autoencoder is float32 already; the pipeline would "upcast" it, with a warning, at every call.
+        pipeline.vae.register_to_config(force_upcast=False)
+        # A tokeniser with a small vocabulary cuts the negative prompt, and says so at every call.
+        for library in ("diffusers", "transformers"):
+            logging.getLogger(library).setLevel(logging.ERROR)
+
+        progress = Progress("refine, steps", rows.count * steps, done=rows.done * steps)
+        pipeline.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(output[0]) // 2))
+        while rows.done < rows.count:
+            batch = slice(rows.done, rows.done + settings.batch_size)
+            refined = refine_pictures(
+                pipeline,
+                pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
+                captions=captions[batch],
+                generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
+                steps=settings.steps,
+                strength=settings.strength,
+                guidance=settings.guidance,
+            )
+            stored = at_side(refined, unrefined.shape[-1])
+            rows.write(refined=as_half(stored, f"refined from row {rows.done}"))
+        progress.close()
+
+    columns = {"unrefined": unrefined, "refined": read_array(job.work / "refined.npy")}
+    if (source / "lowlevel.npy").exists():
+        columns = {"lowlevel": read_pictures(source / "lowlevel.npy"), **columns}
+    contact_sheet(columns).save(job.work / "pictures.png")

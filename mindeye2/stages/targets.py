@@ -1,0 +1,86 @@
+"""What one frozen network makes of every picture, computed once: CLIP tokens, VAE latents or teacher features."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mindeye2.config import Targets
+from mindeye2.frozen.clip import Clip
+from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
+from mindeye2.frozen.vae import Vae
+from mindeye2.generate.device import default_device
+from mindeye2.job import Job
+from mindeye2.progress import Progress
+from mindeye2.seeds import torch_generator
+from mindeye2.stages.objects import Rows, as_half, open_images
+
+OUTPUTS: tuple[str, ...] = ("*.npy",)
+
+CHUNK = 64
+"""Pictures between two safe points, and pictures that share a random stream of augmentations: not a setting,
+since augmented views must not depend on the batch size."""
+
+Outputs = dict[str, Tensor]
+
+
+def run(job: Job) -> None:
+    """Write one float16 row per picture of the stimuli.
+
+    ``clip``: tokens.npy (images, tokens, width). ``lowlevel_vae``: latents.npy (images, 4, h, w), the posterior's
+    mode times the scaling factor. ``convnext``: features.npy (images, cells, width) and augmented.npy
+    (images, views, cells, width). Values as the network gives them, not normalised.
+    """
+    network, settings, device = job.config["network"], job.settings(Targets), default_device()
+    compute = NETWORKS[network](job.paths["weights"], settings, device)
+
+    with open_images(job.input("stimuli")) as images, torch.inference_mode():
+        rows = Rows(job.work, len(images))
+        progress = Progress(f"targets {network}", len(images), done=rows.done)
+        while rows.done < rows.count:
+            first = rows.done
+            pictures = torch.from_numpy(images[first : first + CHUNK].astype(np.float32)).to(device)
+            outputs = compute(pictures, first)
+            rows.write(**{name: as_half(values, f"{name} from image {first}") for name, values in outputs.items()})
+            progress.advance(len(pictures))
+        progress.close()
+
+
+def _clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
+    network = Clip.load(weights / "clip").to(device)
+
+    def compute(pictures: Tensor, first: int) -> Outputs:
+        batches = pictures.split(settings.batch_size)
+        return {"tokens": torch.cat([network.tokens(batch, pixel_range=settings.pixel_range) for batch in batches])}
+
+    return compute
+
+
+def _vae(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
+    network = Vae.load(weights / settings.lowlevel_vae).to(device)
+
+    def compute(pictures: Tensor, first: int) -> Outputs:
+        return {"latents": torch.cat([network.encode(batch) for batch in pictures.split(settings.batch_size)])}
+
+    return compute
+
+
+def _convnext(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
+    network = ConvNeXtTeacher.load(weights / "convnext").to(device)
+
+    def features(pictures: Tensor) -> Tensor:
+        return torch.cat([network.features(batch) for batch in pictures.split(settings.batch_size)])
+
+    def compute(pictures: Tensor, first: int) -> Outputs:
+        views = [
+            features(augment(pictures, torch_generator(0, "targets", "augment", first, view)))
+            for view in range(settings.augmented_views)
+        ]
+        return {"features": features(pictures), "augmented": torch.stack(views, dim=1)}
+
+    return compute
+
+
+NETWORKS = {"clip": _clip, "lowlevel_vae": _vae, "convnext": _convnext}
