@@ -156,7 +156,7 @@ class MindEye(nn.Module):
             if outputs is None:
                 return None
             shape = (len(rows), *outputs.shape[1:])
-            total = torch.zeros(shape, dtype=outputs.dtype, device=outputs.device).index_add(0, image, outputs)
+            total = torch.zeros(shape, device=outputs.device).index_add(0, image, outputs.float())
             return total / sizes.view(-1, *(1 for _ in shape[1:]))
 
         return Encoded(**{name: mean(value) for name, value in vars(encoded).items()})
@@ -211,7 +211,8 @@ class MindEye(nn.Module):
             with torch.device("meta"):
                 model = cls(**note["sizes"], metadata=note.get("metadata"))
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            raise UserError(f"{Path(folder) / NOTE}: does not describe a model ({error}); build it again") from None
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{Path(folder) / NOTE}: does not describe a model ({reason}); build it again") from None
         state = read_tensors(folder)
         check_state(state, model.state_dict(), origin=Path(folder) / TENSORS)
         model.load_state_dict(state, assign=True)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import normal
+from tiny_decoder import normal
 from torch import nn
 from torch.nn import functional as F
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import normal, tiny
+from tiny_decoder import normal, tiny
 
 from mindeye2.errors import UserError
 from mindeye2.model.diffusion import PriorDraws, cosine_schedule, sampling_times

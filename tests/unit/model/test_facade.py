@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import normal, tiny
+from tiny_decoder import normal, tiny
 
 import mindeye2
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import normal
+from tiny_decoder import normal
 
 from mindeye2.errors import UserError
 from mindeye2.model.lowlevel import LowLevelBranch

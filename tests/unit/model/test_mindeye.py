@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import SIZES, normal, tiny
+from tiny_decoder import SIZES, normal, tiny
 
 from mindeye2.errors import UserError
 from mindeye2.model.diffusion import PriorDraws

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import normal, tiny
+from tiny_decoder import normal, tiny
 
 from mindeye2.errors import UserError
 from mindeye2.model.upstream import from_released, our_name, released_name, released_sizes, to_released

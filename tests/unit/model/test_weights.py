@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import normal, tiny
+from tiny_decoder import normal, tiny
 
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
