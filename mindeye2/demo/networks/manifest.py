@@ -1,0 +1,66 @@
+"""What the shipped weights are: the command, versions and device that made them, their losses, quality and hashes."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mindeye2.demo.networks.fit import Run
+
+FILE = "manifest.json"
+LICENCE = "MIT, like the project: trained from scratch on pictures and captions that the project draws itself"
+_LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
+
+
+def timed(name: str, train: Callable[[Run], dict[str, float]], run: Run) -> dict[str, Any]:
+    """Train one network; its last losses, and where and how it was made."""
+    started = time.monotonic()
+    losses = train(run)
+    on_gpu = run.device.type == "cuda"
+    return {
+        "command": f"python -m mindeye2.demo.networks --out DIR --seed {run.seed} --only {name}",
+        "seed": run.seed,
+        "scenes": len(run.scenes.captions),
+        "share": run.share,
+        "seconds": round(time.monotonic() - started),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "losses": losses,
+    }
+
+
+def write_note(out: Path, name: str, note: dict[str, Any]) -> None:
+    """Keep a network's note beside its weights until the manifest gathers them all."""
+    (out / name / "training.json").write_text(json.dumps(note, indent=1) + "\n")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Every shipped file but the manifest, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def gather(folder: Path, quality: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a finished folder."""
+    notes = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/training.json"))}
+    files = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": digest(path)}
+        for path in weight_files(folder)
+    }
+    return {
+        "licence": LICENCE,
+        "bytes": sum(entry["size"] for entry in files.values()),
+        "training": notes,
+        "quality": quality,
+        "files": files,
+    }
