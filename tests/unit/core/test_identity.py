@@ -13,7 +13,8 @@ PACKAGE = Path(identity.__file__).parent
 LEVELS = [
     {"data", "frozen", "model"},
     {"train", "generate", "metrics"},
-    {"stages", "report"},
+    {"report"},
+    {"stages"},
 ]
 
 
