@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from jaxtyping import Float
 from torch import Tensor
 
 from mindeye2.config import Training
@@ -32,9 +33,10 @@ from mindeye2.train.mixco import Mix, draw_mix, join_mixes, mix_rows
 from mindeye2.train.optim import AdamW, parameter_groups, schedule
 from mindeye2.train.parallel import gather_rows
 from mindeye2.train.precision import backward_precision, forward_precision
-from mindeye2.train.step import PARTS, Scales, StepTargets, mixed_latents, phase, step_losses
+from mindeye2.train.step import Scales, StepTargets, mixed_latents, phase, step_losses
 
 READ_EVERY = 25
+NOTED = ("rows", "parts", "sums", "seconds")
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ class Trainer:
         self.total_steps = settings.num_epochs * batches.steps
         self.step = 0
         self.rows: list[Row] = []
-        self._sums = dict.fromkeys(PARTS, 0.0)
+        self._parts: list[str] = []
+        self._sums: list[float] = []
         self._seconds = 0.0
-        self._unread: list[dict[str, Tensor]] = []
+        self._unread: list[Float[Tensor, " parts"]] = []
 
     def _freeze_untrained(self) -> None:
         """Parts that no loss reaches: weight decay must not move them, nor DDP wait for their gradients."""
@@ -175,7 +178,7 @@ class Trainer:
                     ahead.append(reader.submit(lambda at=after: self.batches.load(*at).pinned()))
                 yield *place, batch.to(device)
 
-    def _train_step(self, epoch: int, index: int, batch: Batch) -> dict[str, Tensor]:
+    def _train_step(self, epoch: int, index: int, batch: Batch) -> Float[Tensor, " parts"]:
         """Forward, backward, update; returns the losses without waiting for them."""
         current = phase(epoch, num_epochs=self.settings.num_epochs, mixup_pct=self.settings.mixup_pct)
         voxels, mix = self._mixed(epoch, index, batch) if current.mixing else (batch.voxels, None)
@@ -202,7 +205,8 @@ class Trainer:
         if self.settings.grad_clip > 0:
             torch.nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.grad_clip)
         self.optimizer.step(self.schedule(self.step))
-        return {name: value.detach() for name, value in parts.items()}
+        self._parts = list(parts)
+        return torch.stack([value.detach() for value in parts.values()])
 
     def _seed(self, *names: str | int) -> int:
         return stream_seed(self.recipe.seed, self.recipe.stage, *names)
@@ -233,28 +237,27 @@ class Trainer:
         return PriorDraws(**{name: self.batches.mine(value) for name, value in vars(draws).items()})
 
     def _read_losses(self) -> float:
-        """Add the losses of the last steps to the epoch's sums; the only place that waits for the device."""
-        names = list(self._unread[0])
-        steps = torch.stack([torch.stack(list(parts.values())) for parts in self._unread]).tolist()
-        for position, values in enumerate(steps):
-            loss = values[0]
-            if not math.isfinite(loss):
-                step = self.step - len(steps) + position + 1
+        """Add the losses of the last steps to the epoch's sums; the only place that waits for the device.
+
+        All processes come here after the same steps. Returns the loss of the last one.
+        """
+        steps = self.accelerator.reduce(torch.stack(self._unread), "mean").tolist()
+        for position, values in enumerate(steps, start=1):
+            if not math.isfinite(values[0]):
+                step = self.step - len(steps) + position
                 raise UserError(
-                    f"{self.recipe.stage}: the loss is {loss} at step {step} of {self.total_steps}; lower "
+                    f"{self.recipe.stage}: the loss is {values[0]} at step {step} of {self.total_steps}; lower "
                     f"{self.recipe.stage}.max_lr (now {self.settings.max_lr:g}) and run again"
                 )
-            for name, value in zip(names, values, strict=True):
-                self._sums[name] += value
-        self._trained = names
+            self._sums = [total + value for total, value in zip(self._sums or [0.0] * len(values), values, strict=True)]
         self._unread.clear()
         return steps[-1][0]
 
     def _end_epoch(self, epoch: int) -> None:
-        means = {name: self._sums[name] / self.batches.steps for name in self._trained}
+        means = {name: total / self.batches.steps for name, total in zip(self._parts, self._sums, strict=True)}
         row = {"epoch": epoch + 1, "step": self.step, **means, "lr": self.schedule(self.step - 1).lr}
         self.rows.append({**row, "seconds": round(self._seconds, 3)})
-        self._sums, self._seconds = dict.fromkeys(PARTS, 0.0), 0.0
+        self._sums, self._seconds = [], 0.0
         if self.accelerator.is_main_process:
             write_history(self.work / "history.csv", self.rows)
 
@@ -262,17 +265,22 @@ class Trainer:
         found = checkpoint.resume(self.checkpoints, self.model, self.optimizer)
         if found is not None:
             self.step = found.step
-            self.rows, self._sums, self._seconds = (found.note[name] for name in ("rows", "sums", "seconds"))
+            note = found.note
+            self.rows, self._parts, self._sums, self._seconds = (note[name] for name in NOTED)
+            self._unread = list(torch.tensor(note["unread"], device=self.accelerator.device))
             self._say(f"going on after step {self.step} of {self.total_steps}")
 
     def _save(self) -> None:
         """A checkpoint of the present step, written by the first process; all hold the same weights."""
-        if self._unread:
-            self._read_losses()
-        if self.accelerator.is_main_process:
-            note = {"rows": self.rows, "sums": self._sums, "seconds": self._seconds}
-            tensors = (self.model.state_dict(), self.optimizer.state_dict())
-            checkpoint.save(self.checkpoints, checkpoint.Checkpoint(self.step, *tensors, note))
+        if not self.accelerator.is_main_process:
+            return
+        unread = [losses.tolist() for losses in self._unread]
+        if not all(math.isfinite(losses[0]) for losses in unread):
+            return  # The next reading of the losses stops the run; what is on the disk is sound.
+        noted = dict(zip(NOTED, (self.rows, self._parts, self._sums, self._seconds), strict=True))
+        note = noted | {"unread": unread}
+        tensors = (self.model.state_dict(), self.optimizer.state_dict())
+        checkpoint.save(self.checkpoints, checkpoint.Checkpoint(self.step, *tensors, note))
 
     def _say(self, line: str) -> None:
         if self.accelerator.is_main_process:

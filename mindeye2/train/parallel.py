@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 from mindeye2.errors import UserError
 
@@ -26,11 +25,24 @@ GRACE_S = 5.0
 def gather_rows(rows: Float[Tensor, "batch *rest"]) -> Float[Tensor, "all *rest"]:
     """Rows of all processes in the order of the whole batch, of which process p has every n-th one from p on.
 
-    Gradients flow back to the process that each row came from.
+    Whatever is computed of them must be the same on all processes; gradients then flow back to the process that
+    each row came from without any exchange.
     """
-    if not torch.distributed.is_initialized():
-        return rows
-    return torch.stack(all_gather(rows.contiguous()), dim=1).flatten(0, 1)
+    return _Gathered.apply(rows) if torch.distributed.is_initialized() else rows
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows):
+        parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, rows.contiguous())
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        # Each process holds the whole gradient of the one loss; DDP averages over processes what should add up.
+        processes = torch.distributed.get_world_size()
+        return processes * gradient[torch.distributed.get_rank() :: processes]
 
 
 def usable_devices(rows: int) -> int:

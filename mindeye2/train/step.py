@@ -21,7 +21,6 @@ from mindeye2.train.losses import (
 from mindeye2.train.mixco import Mix, mix_rows, mixing_epochs
 
 Gather = Callable[[Tensor], Tensor]
-PARTS = ("loss", "prior", "clip", "lowlevel", "contrastive", "brain_to_image", "image_to_brain")
 
 
 class Phase(NamedTuple):

@@ -1,11 +1,14 @@
 """A toy that training can solve: voxels are a linear image of the pictures' tokens, plus noise."""
 
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from accelerate import Accelerator
 
 from mindeye2.config import Finetune
 from mindeye2.data.batches import Batches, SubjectTrials, Targets
+from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.train.loop import Recipe, Trainer
 
@@ -35,7 +38,8 @@ def toy_data(*, voxels=(30,), images=40, trials=60, noise=0.3, seed=0, lowlevel=
     return subjects, targets
 
 
-def toy_trainer(folder, *, data=None, batches=Batches, seed=0, process=0, processes=1, **settings):
+def toy_trainer(folder, *, data=None, batches=Batches, seed=0, sizes=MappingProxyType({}), **settings):
+    accelerator = Accelerator(cpu=True)
     subjects, targets = data or toy_data()
     defaults = {"num_epochs": 3, "batch_size": 12, "max_lr": 3e-3, "precision": "float32"}
     settings = Finetune(**(defaults | settings))
@@ -45,8 +49,8 @@ def toy_trainer(folder, *, data=None, batches=Batches, seed=0, process=0, proces
         batch_size=settings.batch_size,
         seed=seed,
         stage="finetune",
-        process=process,
-        processes=processes,
+        process=accelerator.process_index,
+        processes=accelerator.num_processes,
     )
     torch.manual_seed(seed)
     model = MindEye(
@@ -64,9 +68,10 @@ def toy_trainer(folder, *, data=None, batches=Batches, seed=0, process=0, proces
         prior_dim_head=4,
         prior_ff_mult=1,
         prior_timesteps=10,
+        **sizes,
     )
     folder.mkdir(exist_ok=True)
-    return Trainer(model, made, Recipe(settings, "finetune", seed, 0.2, 0.2), Accelerator(cpu=True), folder)
+    return Trainer(model, made, Recipe(settings, "finetune", seed, 0.2, 0.2), accelerator, folder)
 
 
 def weights(trainer):
@@ -76,3 +81,21 @@ def weights(trainer):
 def same_weights(first, second):
     assert first.keys() == second.keys()
     return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def train_shared(folder):
+    """Eight steps of three subjects; the first process saves the model, and all refuse to go on.
+
+    Without dropout, whose masks depend on the rows of a process.
+    """
+    trainer = toy_trainer(
+        folder,
+        data=toy_data(voxels=(30, 20, 25), trials=16),
+        num_epochs=1,
+        batch_size=6,
+        sizes={"dropout": 0.0, "lowlevel_dropout": 0.0},
+    )
+    trainer.fit()
+    if trainer.accelerator.is_main_process:
+        trainer.model.save(folder)
+    raise UserError("all done, says a process")
