@@ -30,11 +30,8 @@ def subject_name(subject: int) -> str:
 
 def write_stimuli(root: Path, design: Design, *, px: int) -> None:
     """``imgBrick``: uint8 (images, px, px, 3)."""
-    path = _made(root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5")
-    with h5py.File(path, "w") as file:
-        brick = file.create_dataset("imgBrick", (len(design.scenes), px, px, 3), dtype=np.uint8)
-        for row, scene in enumerate(design.scenes):
-            brick[row] = render(scene, px)
+    brick = np.stack([render(scene, px) for scene in design.scenes])
+    _write_hdf5(root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", "imgBrick", brick)
 
 
 def write_design(root: Path, design: Design) -> None:
@@ -145,8 +142,7 @@ def write_betas(
     if nifti:
         _write_volume(path.with_suffix(".nii.gz"), np.moveaxis(volumes, 0, 3))
         return
-    with h5py.File(_made(path.with_suffix(".hdf5")), "w") as file:
-        file.create_dataset("betas", data=volumes.transpose(0, 3, 2, 1))
+    _write_hdf5(path.with_suffix(".hdf5"), "betas", volumes.transpose(0, 3, 2, 1))
 
 
 def write_ncsnr(root: Path, subject: int, version: str, ncsnr: np.ndarray, brain: np.ndarray) -> None:
@@ -158,6 +154,14 @@ def write_ncsnr(root: Path, subject: int, version: str, ncsnr: np.ndarray, brain
 
 def _betas_folder(root: Path, subject: int, version: str) -> Path:
     return root / f"nsddata_betas/ppdata/{subject_name(subject)}/func1pt8mm/{version}"
+
+
+def _write_hdf5(path: Path, name: str, values: np.ndarray) -> None:
+    """Through memory: on a full disk the HDF5 library fails a second time while closing, in words of its own."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset(name, data=values)
+    _made(path).write_bytes(buffer.getbuffer())
 
 
 def _write_volume(path: Path, volume: np.ndarray) -> None:

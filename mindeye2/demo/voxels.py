@@ -21,11 +21,13 @@ _SEMANTIC = {"V1": 0.05, "V2": 0.10, "V3": 0.20, "V4": 0.40, "higher": 0.85, "co
 """Share of the signal's variance that is semantic, by area."""
 _FIELD = {"V1": 0.08, "V2": 0.11, "V3": 0.15, "V4": 0.20, "higher": 0.30, "cortex": 0.30}
 """Standard deviation of a receptive field as a share of the picture's side, by area."""
-_UNITS = 20
-"""Semantic units: half of them rectified, half folded (a sine), so that no linear readout finds all they tell."""
-_LISTENS = 0.25
+_UNITS, _PHASES = 24, 1.5
+"""Semantic units, and how far their sines are shifted against each other."""
+_LISTENS = 0.6
 """Share of the attributes that one semantic unit listens to."""
-_SNR = {"V1": 0.7, "V2": 0.7, "V3": 0.7, "V4": 0.7, "higher": 1.0, "cortex": 0.2}
+_DRIVE = (0.40, 0.25, 0.15, 0.12, 0.08)
+"""What drives the units, as shares of variance: kind, colour, size and place, background, things beside."""
+_SNR = {"V1": 0.5, "V2": 0.5, "V3": 0.5, "V4": 0.5, "higher": 1.0, "cortex": 0.2}
 """Noise-ceiling SNR by area, relative to each other; other tissue has none."""
 _SNR_SPREAD = 0.4
 _NOISE_SD = 1.8
@@ -39,7 +41,7 @@ class Description:
     local: np.ndarray
     """(images, channels, cells, cells): three colour opponents, four orientations of contrast energy."""
     semantic: np.ndarray
-    """(images, units): nonlinear sums of attributes: kind, colour, size, place, background, things beside."""
+    """(images, units): folded sums of attributes: kind, colour, size, place, background, things beside."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Brain:
 
 def describe(scenes: list[Scene], *, seed: int) -> Description:
     """Describe each scene; ``seed`` settles what the semantic units listen to."""
-    attributes = _standardised(np.stack([_attributes(scene) for scene in scenes]))
+    blocks = [_standardised(np.stack(block)) for block in zip(*map(_attributes, scenes), strict=True)]
+    shares = zip(blocks, _DRIVE, strict=True)
+    attributes = np.concatenate([block * np.sqrt(share / block.shape[1]) for block, share in shares], axis=1)
     generator = numpy_generator(seed, "simulate", "units")
     size = (attributes.shape[1], _UNITS)
     listens = generator.normal(size=size) * (generator.uniform(size=size) < _LISTENS)
     driven = _standardised(attributes @ listens)
-    folded = np.sin(1.5 * driven[:, ::2] + np.linspace(0.0, 3.0, _UNITS // 2))
-    units = np.concatenate([np.maximum(driven[:, 1::2], 0.0), folded], axis=1)
+    # A sine folds what drives it, so a linear readout of one unit finds only part of what all of them tell.
+    units = np.sin(driven + np.linspace(0.0, _PHASES, _UNITS))
     pictures = np.stack([render(scene, _PX) for scene in scenes]).astype(np.float32) / 255.0
     return Description(local=_local(pictures), semantic=_standardised(units))
 
@@ -98,23 +102,18 @@ def _standardised(columns: np.ndarray, rows: np.ndarray | slice = slice(None)) -
     return (columns - columns[rows].mean(axis=0)) / np.where(deviation > 1e-6, deviation, np.inf)
 
 
-def _attributes(scene: Scene) -> np.ndarray:
+def _attributes(scene: Scene) -> tuple[np.ndarray, ...]:
+    """Kind, colour, layout and background of the main thing, and what stands beside it, as in ``_DRIVE``."""
     main, others = scene.main, {thing.kind for thing in scene.things[1:]}
     x, y, _, _ = placed(main)
-    return np.array(
-        [
-            *(main.kind == kind for kind in KINDS),
-            *(main.colour == colour for colour in COLOURS),
-            *(main.size == size for size in SIZES[1:]),
-            *(main.place == place for place in MAIN_PLACES),
-            *(scene.background == background for background in BACKGROUNDS),
-            *(kind in others for kind in KINDS),
-            len(others),
-            x,
-            y,
-        ],
-        dtype=np.float64,
+    blocks = (
+        [main.kind == kind for kind in KINDS],
+        [main.colour == colour for colour in COLOURS],
+        [*(main.size == size for size in SIZES[1:]), *(main.place == place for place in MAIN_PLACES), x, y],
+        [scene.background == background for background in BACKGROUNDS],
+        [*(kind in others for kind in KINDS), len(others)],
     )
+    return tuple(np.array(block, dtype=np.float64) for block in blocks)
 
 
 def _local(pictures: np.ndarray) -> np.ndarray:
