@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mindeye2.frozen.clip import Clip
 from mindeye2.metrics.features import Judge, clip_features, layer_features
 from mindeye2.metrics.identification import correlation_distance, two_way_identification
-from mindeye2.metrics.pixel import pixel_correlation, ssim
+from mindeye2.metrics.pixel import BATCH, PUBLISHED_PX, pixel_correlation, ssim
+from mindeye2.metrics.resizing import resize
 from mindeye2.shapes import Images
 
 LOW_LEVEL = {"pixel_correlation": pixel_correlation, "ssim": ssim}
@@ -22,11 +24,17 @@ Values = dict[str, dict[str, Float[Tensor, "n"]]]
 """Metric -> kind of picture -> one value per picture."""
 
 
-def low_level(truth: Images, pictures: Mapping[str, Images]) -> Values:
-    return {
-        metric: {kind: compute(truth, made, per_image=True) for kind, made in pictures.items()}
-        for metric, compute in LOW_LEVEL.items()
-    }
+def low_level(truth: Images, pictures: Mapping[str, Images], *, px: int = PUBLISHED_PX) -> Values:
+    """Pixel correlation and SSIM at ``px``; every picture is resized once."""
+    values: dict[str, dict[str, list[Tensor]]] = {metric: {kind: [] for kind in pictures} for metric in LOW_LEVEL}
+    for first in range(0, len(truth), BATCH):
+        batch = slice(first, first + BATCH)
+        own = resize(truth[batch], px)
+        for kind, made in pictures.items():
+            other = resize(made[batch], px)
+            for metric, compute in LOW_LEVEL.items():
+                values[metric][kind].append(compute(own, other, px=px, per_image=True))
+    return {metric: {kind: torch.cat(parts) for kind, parts in kinds.items()} for metric, kinds in values.items()}
 
 
 def judged(

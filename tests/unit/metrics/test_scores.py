@@ -20,6 +20,7 @@ from mindeye2.metrics.identification import (
     correlation_distance,
     two_way_identification,
 )
+from mindeye2.metrics.pictures import low_level
 from mindeye2.metrics.pixel import pixel_correlation, ssim
 from mindeye2.metrics.resizing import resize
 from mindeye2.metrics.top1 import retrieval
@@ -44,10 +45,19 @@ def test_pixel_metrics_take_arrays_and_half_precision():
 
 
 def test_a_constant_picture_has_no_correlation():
-    truth, made = rand(2, 3, 20, 20), rand(2, 3, 20, 20, seed=1)
-    made[1] = 0.5
+    truth, made = rand(4, 3, 20, 20), rand(4, 3, 20, 20, seed=1)
+    made[1], made[2] = 0.0, 0.3
+    made[3] = 0.3 + 1e-5 * made[3]
     values = pixel_correlation(truth, made, px=20, per_image=True)
-    assert values.isnan().tolist() == [False, True]
+    assert values.isnan().tolist() == [False, True, True, False]
+    assert correlation_distance(truth.flatten(1), made.flatten(1), per_image=True).isnan().tolist()[:3] == [0, 1, 1]
+
+
+def test_low_level_scores_are_those_of_the_single_metrics():
+    truth, made = rand(5, 3, 20, 20), rand(5, 3, 20, 20, seed=1)
+    values = low_level(truth, {"refined": made}, px=30)
+    for metric, compute in (("pixel_correlation", pixel_correlation), ("ssim", ssim)):
+        assert torch.equal(values[metric]["refined"], compute(truth, made, px=30, per_image=True))
 
 
 def test_ssim_is_that_of_the_luminance():
