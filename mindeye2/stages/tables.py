@@ -1,0 +1,34 @@
+"""The matrix of a run as CSV, Markdown and LaTeX, and the report: one page with pictures, curves and provenance."""
+
+from mindeye2.config import Tables
+from mindeye2.job import Job
+from mindeye2.report.objects import read_cells
+from mindeye2.report.page import Run, render
+from mindeye2.report.provenance import trace
+from mindeye2.report.rows import matrix_rows, write_matrix
+from mindeye2.report.tables import latex, markdown
+
+OUTPUTS: tuple[str, ...] = ("matrix.csv", "matrix.md", "matrix.tex", "report.html")
+
+
+def run(job: Job) -> None:
+    settings, name = job.settings(Tables), job.config["run"]
+    cells = read_cells(job.config["cells"], job.inputs)
+    rows = matrix_rows(cells)
+
+    page = render(
+        Run(
+            name=name,
+            config=job.config["config"],
+            rows=rows,
+            cells=cells,
+            provenance=trace(job.inputs),
+            pictures=settings.pictures,
+            pictures_per_subject=settings.pictures_per_subject,
+        )
+    )
+
+    write_matrix(rows, job.work / "matrix.csv")
+    (job.work / "matrix.md").write_text(markdown(rows, run=name), encoding="utf-8")
+    (job.work / "matrix.tex").write_text(latex(rows, run=name), encoding="utf-8")
+    (job.work / "report.html").write_text(page, encoding="utf-8")
