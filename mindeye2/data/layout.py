@@ -22,6 +22,7 @@ CAPTIONS = {"train2017": "captions_train2017.json", "val2017": "captions_val2017
 HAXBY_BOLD, HAXBY_MASK, HAXBY_LABELS = "bold.nii.gz", "mask.nii.gz", "attributes_literal.txt"
 
 WHOLLY_UNPACKED_BELOW_BYTES = 64 << 20
+_NEVER_EMPTY = (".hdf5", ".h5", ".gz", ".safetensors", ".mat", ".csv", ".tsv", ".json", ".txt")
 
 Files = list[tuple[str, str]]
 """(``dataset`` or ``captions``, path below that root)."""
@@ -101,6 +102,8 @@ def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library says about a damaged file into one line that names the file."""
     try:
         yield
+    except PermissionError as error:
+        raise UserError(f"{path}: {error.strerror}; grant yourself read access to it") from error
     except (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: truncated or damaged ({type(error).__name__}: {said}); download it again") from error
@@ -110,11 +113,11 @@ def check_file(path: Path) -> None:
     """A cheap look at a raw file when it is first hashed: UserError where it is visibly truncated.
 
     HDF5 opens (the library compares its length with the one it notes), gzip has its magic and, below 64 MiB,
-    unpacks to the end, safetensors is as long as its header says, anything else is not empty.
+    unpacks to the end, safetensors is as long as its header says, tables and JSON are not empty.
     """
     size = path.stat().st_size
     with reading(path):
-        if size == 0:
+        if size == 0 and path.suffix in _NEVER_EMPTY:
             raise EOFError("the file is empty")
         if path.suffix in (".hdf5", ".h5"):
             import h5py

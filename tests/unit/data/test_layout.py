@@ -124,3 +124,9 @@ def test_large_gzip_files_are_only_looked_at(tmp_path, monkeypatch):
     _write_gzip(path)
     path.write_bytes(path.read_bytes()[:-10])
     layout.check_file(path)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    refused = pytest.raises(UserError, match=r"a\.mat: Permission denied; grant yourself read access")
+    with refused, layout.reading(tmp_path / "a.mat"):
+        raise PermissionError(13, "Permission denied")
