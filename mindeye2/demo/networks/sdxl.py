@@ -28,7 +28,7 @@ TEXT: tuple[dict[str, Any], ...] = (
     {"hidden_size": WIDTHS[0], "num_hidden_layers": 3, "hidden_act": "quick_gelu"},
     {"hidden_size": WIDTHS[1], "num_hidden_layers": 3, "hidden_act": "gelu", "projection_dim": WIDTHS[1]},
 )
-RECIPE = Recipe(steps=14_000, batch_size=256, lr=1e-3, average=0.9995)
+RECIPE = Recipe(steps=20_000, batch_size=256, lr=1e-3, average=0.9995)
 NULL_SHARE = 0.1
 """Share of samples with an empty caption or the negative prompt, half each."""
 LOW_SHARE = 0.5

@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     "class_embed_type": "projection",
     "projection_class_embeddings_input_dim": 128,
 }
-RECIPE = Recipe(steps=24_000, batch_size=256, lr=1.2e-3, average=0.9995)
+RECIPE = Recipe(steps=30_000, batch_size=256, lr=1.2e-3, average=0.9995)
 NULL_SHARE = 0.1
 """Share of samples whose tokens are N(0, 1) noise: the null that sampling guides away from."""
 BLURRED_SHARE, BLUR = 0.5, 0.4
