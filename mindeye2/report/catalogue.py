@@ -45,8 +45,9 @@ class Metric:
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
     def with_unit(self, value: float | None) -> str:
+        """For a sentence: ``97.8 %``, which no line break parts."""
         shown = self.show(value)
-        return f"{shown} %" if self.percent and value is not None else shown
+        return f"{shown}\N{NO-BREAK SPACE}%" if self.percent and value is not None else shown
 
 
 def _two_way(title: str, network: str) -> Metric:

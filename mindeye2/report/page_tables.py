@@ -1,5 +1,6 @@
 """The matrix as the page shows it: rows in groups that can be compared, with chance levels."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,9 @@ def _page_table(
 
 def _head(column: Column, entries: Sequence[Entry], pools: Mapping[str, int]) -> Head:
     known = metric(column[0])
-    return Head(known.heading, known.meaning, chance_text(column, entries, pools))
+    # Unit and arrow stay together with the last word of the title.
+    heading = re.sub(r" (?=[%↑↓])", "\N{NO-BREAK SPACE}", known.heading)
+    return Head(heading, known.meaning, chance_text(column, entries, pools))
 
 
 def chance_text(column: Column, entries: Sequence[Entry], pools: Mapping[str, int]) -> str:

@@ -51,7 +51,7 @@ def interval(name: str, value: Value) -> str:
     if value.low is None or value.high is None:
         return ""
     known = metric(name)
-    return f"95 % CI {known.show(value.low)} to {known.show(value.high)}"
+    return f"95\N{NO-BREAK SPACE}% CI {known.show(value.low)} to {known.show(value.high)}"
 
 
 def difference(name: str, a: float, b: float) -> str:

@@ -16,7 +16,7 @@ def row(variant, sessions, value, column=RETRIEVAL, subject=1, half=0.02):
 def said(rows, column=RETRIEVAL, variants=("default", "scratch")):
     sessions = sorted({row.sessions for row in rows})
     sentences = headline(summarise(rows), column, list(variants), sessions=sessions, unit="session", pool=300)
-    return [str(sentence.striptags()) for sentence in sentences]
+    return [str(sentence.striptags()).replace("\N{NO-BREAK SPACE}", " ") for sentence in sentences]
 
 
 def test_who_leads_at_the_smallest_and_the_largest_number_of_sessions():
