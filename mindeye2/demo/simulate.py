@@ -157,15 +157,14 @@ def _mark(folder: Path, digest: str) -> None:
 
 
 def _is_current(folder: Path, digest: str) -> bool:
-    """Whether the marker names this digest and every file it lists is there in its size."""
+    """Whether the marker names this digest, and exactly the files it lists are there in their sizes."""
     try:
         content = json.loads((folder / MARKER).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     if not isinstance(content, dict) or content.get("digest") != digest:
         return False
-    there = _listing(folder)
-    return all(there.get(name) == size for name, size in content["files"].items())
+    return content.get("files") == _listing(folder)
 
 
 def _refuse_foreign(folder: Path, setting: str) -> None:
