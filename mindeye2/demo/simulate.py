@@ -157,14 +157,14 @@ def _mark(folder: Path, digest: str) -> None:
 
 
 def _is_current(folder: Path, digest: str) -> bool:
-    """Whether the marker names this digest, and exactly the files it lists are there in their sizes."""
+    """Whether the marker names this digest, and every file it lists is there in its size."""
     try:
         content = json.loads((folder / MARKER).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    if not isinstance(content, dict) or content.get("digest") != digest:
+    if not isinstance(content, dict) or content.get("digest") != digest or not isinstance(content.get("files"), dict):
         return False
-    return content.get("files") == _listing(folder)
+    return content["files"].items() <= _listing(folder).items()
 
 
 def _refuse_foreign(folder: Path, setting: str) -> None:
