@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from mindeye2.config import Refine
 from mindeye2.errors import UserError
@@ -40,16 +41,13 @@ def run(job: Job) -> None:
 
     rows = Rows(job.work, len(unrefined))
     if rows.done < rows.count:
-        pipeline = load_pipeline(
-            weights / "sdxl", weights / "vae", dtype=None if device.type == "cuda" else torch.float32
-        ).to(device)
+        _quiet()
+        stored_unet = None if device.type == "cuda" else torch.float32
+        pipeline = load_pipeline(weights / "sdxl", weights / "vae", dtype=stored_unet).to(device)
         compute_in_half(pipeline.unet)
         pipeline.vae.enable_slicing()
         # The autoencoder is float32 already; the pipeline would "upcast" it, with a warning, at every call.
         pipeline.vae.register_to_config(force_upcast=False)
-        # A tokeniser with a small vocabulary cuts the negative prompt, and says so at every call.
-        for library in ("diffusers", "transformers"):
-            logging.getLogger(library).setLevel(logging.ERROR)
 
         progress = Progress("refine, steps", rows.count * steps, done=rows.done * steps)
         pipeline.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(output[0]) // 2))
@@ -72,3 +70,10 @@ def run(job: Job) -> None:
     if (source / "lowlevel.npy").exists():
         columns = {"lowlevel": read_pictures(source / "lowlevel.npy"), **columns}
     contact_sheet(columns).save(job.work / "pictures.png")
+
+
+def _quiet() -> None:
+    """No bars of the libraries' own, and no word at every call about a negative prompt that is cut."""
+    disable_progress_bar()
+    for library in ("diffusers", "transformers"):
+        logging.getLogger(library).setLevel(logging.ERROR)

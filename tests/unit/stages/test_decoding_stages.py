@@ -32,7 +32,8 @@ def write_stimuli(folder: Path) -> Path:
     pictures = torch.rand(IMAGES, 3, PX // 4, PX // 4, generator=torch.Generator().manual_seed(1))
     smooth = torch.nn.functional.interpolate(pictures, size=(PX, PX), mode="bilinear")
     with h5py.File(folder / "images.h5", "w") as file:
-        file["images"] = smooth.half().numpy()
+        # Image 64 repeats image 0, in another chunk.
+        file["images"] = smooth[[*range(64), 0, *range(65, IMAGES)]].half().numpy()
     captions = [["", f"the red cat {image}"] for image in range(IMAGES)]
     (folder / "captions.json").write_text(json.dumps(captions))
     return folder
@@ -214,6 +215,8 @@ def test_augmented_views_depend_on_picture_and_view_alone(house, name):
     assert views.shape == (IMAGES, 2, TOKENS // 4, 6) and clean.shape == (IMAGES, TOKENS // 4, 6)
     np.testing.assert_allclose(views, load(second, "augmented"), atol=4e-3)
     assert np.abs(views[:, 0] - views[:, 1]).mean() > 1e-3 and np.abs(views[:, 0] - clean).mean() > 1e-3
+    np.testing.assert_allclose(clean[64], clean[0], atol=1e-3)
+    assert np.abs(views[64] - views[0]).mean() > 1e-3
     teacher = ConvNeXtTeacher.load(house.paths["weights"] / "convnext")
     np.testing.assert_allclose(clean, teacher.features(stimuli(house)).numpy(), atol=4e-3)
 
