@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mindeye2.config import Evaluate
 from mindeye2.data.batches import read_rows
-from mindeye2.data.haxby import CATEGORIES, category_of
+from mindeye2.data.haxby import CATEGORIES, EXEMPLARS, category_of
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
@@ -126,6 +126,11 @@ def _retrieval(table: Table, settings: Evaluate, decoded: Decoded, tokens: np.nd
 def _identification(table: Table, job: Job, settings: Evaluate, decoded: Decoded, tokens: np.ndarray) -> None:
     """The seen category among all, by our decoder and by the baselines on the same averages of the same betas."""
     number, metric = len(CATEGORIES), f"identification_{len(CATEGORIES)}way"
+    if len(tokens) != number * EXEMPLARS:
+        raise UserError(
+            f"matrix.split: leave_one_session_out names categories, which these {len(tokens)} pictures do not have; "
+            "set dataset.source: haxby, or matrix.split: shared"
+        )
     targets = torch.from_numpy(tokens.astype(np.float32)).flatten(1)
     candidates = class_means(targets, torch.from_numpy(category_of(np.arange(len(tokens)))), number)
     embeddings = torch.from_numpy(decoded.embeddings.astype(np.float32)).flatten(1)

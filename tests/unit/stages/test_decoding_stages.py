@@ -519,3 +519,8 @@ def test_evaluate_refuses_what_does_not_fit(house, name, tmp_path):
     np.save(few / "tokens.npy", np.zeros((50, TOKENS, WIDTH), np.float16))
     with pytest.raises(UserError, match=r"tokens\.npy: cannot be read \(50 images, test image 80\)"):
         evaluate.run(with_inputs(house.evaluate(f"{name}-few"), clip=[few]))
+
+    np.save(few / "tokens.npy", np.zeros((97, TOKENS, WIDTH), np.float16))
+    job = with_inputs(house.evaluate(f"{name}-many", split="leave_one_session_out"), clip=[few])
+    with pytest.raises(UserError, match=r"matrix\.split: leave_one_session_out names categories, which these 97"):
+        evaluate.run(job)
