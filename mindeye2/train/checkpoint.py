@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mindeye2.errors import UserError
+
 MODEL, OPTIMIZER, NOTE = "model.safetensors", "optimizer.safetensors", "note.json"
 KEPT = 2
 
@@ -57,13 +59,16 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint below ``folder`` and remove all but the newest two."""
+    """Write a checkpoint below ``folder`` and remove all but the newest two; UserError where there is no room."""
     final = folder / f"{checkpoint.step:09d}"
     draft = final.with_suffix(".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in checkpoint.model.items()}, draft / MODEL)
-    save_file({name: value.contiguous() for name, value in checkpoint.optimizer.items()}, draft / OPTIMIZER)
+    try:
+        save_file({name: value.contiguous() for name, value in checkpoint.model.items()}, draft / MODEL)
+        save_file({name: value.contiguous() for name, value in checkpoint.optimizer.items()}, draft / OPTIMIZER)
+    except SafetensorError as error:
+        raise UserError(f"{draft}: cannot be written ({error}); make room and run the same command again") from None
     (draft / NOTE).write_text(json.dumps({"step": checkpoint.step, "note": checkpoint.note}))
     for path in (*draft.iterdir(), draft):
         _flush(path)

@@ -48,30 +48,34 @@ def plot_history(path: Path, rows: Sequence[Row], *, mixing_epochs: int, title: 
     # Agg's canvas is used directly: no display is asked for and pyplot's figures of other code stay untouched.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = [name for name in PICTURED if any(row.get(name) is not None for row in rows)]
     retrieval = [name for name in ("brain_to_image", "image_to_brain") if rows and rows[0].get(name) is not None]
     epochs = [row["epoch"] for row in rows]
+    # One epoch alone makes no line.
+    style = {"marker": "."} if len(rows) < 20 else {}
     panels = len(names) + bool(retrieval) + 1
-    columns = 3
-    figure = Figure(figsize=(4 * columns, 2.6 * math.ceil(panels / columns)), layout="constrained")
+    columns = 4
+    figure = Figure(figsize=(3.2 * columns, 2.6 * math.ceil(panels / columns)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     axes = figure.subplots(math.ceil(panels / columns), columns, squeeze=False).flat
 
     for axis, name in zip(axes, names, strict=False):
-        axis.plot(epochs, [row[name] for row in rows], color="tab:blue")
+        axis.plot(epochs, [row[name] for row in rows], color="tab:blue", **style)
         axis.set_title(name)
     if retrieval:
         axis = axes[len(names)]
         for name in retrieval:
-            axis.plot(epochs, [row[name] for row in rows], label=name.replace("_", " "))
+            axis.plot(epochs, [row[name] for row in rows], label=name.replace("_", " "), **style)
         axis.set(title="top-1 within the batch", ylim=(-0.02, 1.02))
         axis.legend(fontsize="small")
-    axes[panels - 1].plot(epochs, [row["lr"] for row in rows], color="tab:green")
+    axes[panels - 1].plot(epochs, [row["lr"] for row in rows], color="tab:green", **style)
     axes[panels - 1].set_title("learning rate, end of epoch")
     for axis in axes[:panels]:
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axis.grid(alpha=0.3)
         if 0 < mixing_epochs < len(rows):
             axis.axvline(mixing_epochs + 0.5, color="0.6", linestyle="--", linewidth=1)
