@@ -25,6 +25,9 @@ FORMAT = 1
 PLAN_FOLDER = Path(".plan")
 STAMP_FOLDER = Path(".stamps")
 
+JUDGES = ("alexnet", "inception", "efficientnet", "swav")
+"""Networks of metrics: where one's weights are absent its column stays empty, and re-keys when they come."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -275,7 +278,7 @@ class _Branch:
                 for test in every
             ]
         finetune, reconstruct, refine = (list(nodes) for nodes in zip(*folds, strict=True))
-        judge = config.evaluate.clip
+        judges = [name for name in (config.evaluate.clip, *JUDGES) if self.prints.has_network(name)]
         evaluate = self.plan.add(
             "evaluate",
             name,
@@ -288,7 +291,7 @@ class _Branch:
                 "behav": self.behav(subject),
                 "betas": self.betas(subject),
             },
-            self.prints.network(judge) if self.prints.has_network(judge) else {},
+            self._networks(judges),
         )
         return Cell(self.variant, subject, sessions, seed, pretrain, finetune, reconstruct, refine, evaluate)
 

@@ -1,7 +1,7 @@
 """Captions from CLIP image tokens: a linear converter and the stock GIT model, fed with features instead of pixels."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -53,7 +53,7 @@ class Captioner(nn.Module):
         self.git, self.converter, self.tokenizer = git, converter, tokenizer
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "Captioner":
         """Read ``config.json`` and weights of a ``GitForCausalLM``, its tokenizer and ``converter.safetensors``.
 
         A vision encoder in the file is left unread. UserError names a missing, damaged or foreign file.

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -34,7 +34,7 @@ class Clip(nn.Module):
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "Clip":
         """Read ``config.json`` (``{"model_cfg": ...}`` of open_clip), the weights and, where CLIP's own
         vocabulary is not used, its merges ``bpe.txt.gz``.
 

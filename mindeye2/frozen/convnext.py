@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
 
 import torch
 from einops import rearrange
@@ -98,7 +97,7 @@ class ConvNeXtTeacher(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "ConvNeXtTeacher":
         """Read ``config.json`` (the arguments of this class) and the weights, frozen.
 
         UserError names a missing, damaged or foreign file.

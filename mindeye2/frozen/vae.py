@@ -1,7 +1,6 @@
 """The latent space of pictures: diffusers' ``AutoencoderKL`` in float32."""
 
 from pathlib import Path
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -19,7 +18,7 @@ class Vae(nn.Module):
         self.network = network
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "Vae":
         """Read an ``AutoencoderKL`` folder; UserError names a missing, damaged or foreign file."""
         from diffusers import AutoencoderKL
 

@@ -58,14 +58,14 @@ def _two_way(title: str, network: str) -> Metric:
 
 
 _KNOWN = {
-    "image_to_brain": Metric(
+    "retrieval_image_to_brain": Metric(
         "Image → brain",
         "identification",
         said="image → brain retrieval",
         percent=True,
         meaning="given a picture, its brain pattern found among those of the pool; the paper's column “Image”",
     ),
-    "brain_to_image": Metric(
+    "retrieval_brain_to_image": Metric(
         "Brain → image",
         "identification",
         said="brain → image retrieval",
@@ -124,6 +124,6 @@ def chance_level(name: str, n: int | None, pool: int) -> float | None:
 
     Retrieval looks for one image among ``pool``, or among all ``n`` test images where there are fewer.
     """
-    if name in ("image_to_brain", "brain_to_image"):
+    if name in ("retrieval_image_to_brain", "retrieval_brain_to_image"):
         return 1 / min(pool, n) if n else None
     return metric(name).chance

@@ -15,8 +15,8 @@ from mindeye2.report.tables import grouped
 from mindeye2.report.words import key_column
 
 _KEY = (
-    "image_to_brain",
-    "brain_to_image",
+    "retrieval_image_to_brain",
+    "retrieval_brain_to_image",
     "clip",
     "pixel_correlation",
     "alexnet5",

@@ -8,8 +8,8 @@ from mindeye2.report.catalogue import PICTURES, chance_level, metric
 from mindeye2.report.summary import MEAN, Column, Entry, Value, overall
 
 _LEADING = (
-    ("brain_to_image", ""),
-    ("image_to_brain", ""),
+    ("retrieval_brain_to_image", ""),
+    ("retrieval_image_to_brain", ""),
     ("clip", "refined"),
     ("clip", "unrefined"),
     ("pixel_correlation", "refined"),

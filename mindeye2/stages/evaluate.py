@@ -104,8 +104,8 @@ def _retrieval(table: Table, settings: Evaluate, decoded: Decoded, tokens: np.nd
     """
     directions = ("brain_to_image", "image_to_brain")
     if not decoded.has_retrieval:
-        for name in directions:
-            table.leave_out(name, "the model has no retrieval head")
+        for direction in directions:
+            table.leave_out(f"retrieval_{direction}", "the model has no retrieval head")
         return
     found = retrieval(
         decoded.embeddings,
@@ -114,8 +114,8 @@ def _retrieval(table: Table, settings: Evaluate, decoded: Decoded, tokens: np.nd
         repetitions=settings.retrieval_repetitions,
         generator=numpy_generator(table.seed, "evaluate", "retrieval"),
     )
-    for name in directions:
-        hits = getattr(found, f"{name}_hits").double()
+    for direction in directions:
+        name, hits = f"retrieval_{direction}", getattr(found, f"{direction}_hits").double()
         if len(hits) == 1:
             table.measure(name, hits[0])
         else:

@@ -207,8 +207,8 @@ class FakeRun:
             add("identification_8way", "", 0.6, 96, 0.1)
             rows.append(("linear_svm", "identification_8way", "", 0.6979, 96, 0.61, 0.79))
         else:
-            add("brain_to_image", "", skill, NUM_TEST, 0.06)
-            add("image_to_brain", "", skill + 0.05, NUM_TEST, 0.06)
+            add("retrieval_brain_to_image", "", skill, NUM_TEST, 0.06)
+            add("retrieval_image_to_brain", "", skill + 0.05, NUM_TEST, 0.06)
         for picture, worse in (("lowlevel", 0.1), ("unrefined", 0.02), ("refined", 0.0)):
             add("pixel_correlation", picture, 0.45 * skill + (0.12 if picture == "lowlevel" else 0), NUM_DECODED, 0.03)
             add("ssim", picture, 0.3 + 0.2 * skill, NUM_DECODED, 0.02)

@@ -81,7 +81,7 @@ def test_values_of_the_page_are_those_of_the_csv(demo_folder, demo, subject, ses
     with (demo_folder / "matrix.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if (r["subject"], r["sessions"]) == (str(subject), str(sessions))]
     titles = {
-        "brain_to_image": ("Retrieval and identification", ""),
+        "retrieval_brain_to_image": ("Retrieval and identification", ""),
         "pixel_correlation": ("Refined pictures", "refined"),
         "clip": ("Unrefined pictures", "unrefined"),
         "rouge_l": ("Captions", ""),
@@ -118,7 +118,7 @@ def test_chance_stands_under_the_columns_that_have_it(demo):
 
 def test_findings_are_computed_from_the_matrix(demo_folder, demo):
     with (demo_folder / "matrix.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["metric"], r["sessions"]) == ("brain_to_image", "1")]
+        rows = [r for r in csv.DictReader(file) if (r["metric"], r["sessions"]) == ("retrieval_brain_to_image", "1")]
     mean = {v: sum(float(r["value"]) for r in rows if r["variant"] == v) / 2 for v in ("default", "scratch")}
     text = " ".join(demo.text.split())
     assert f"{100 * mean['default']:.1f} % on average over subjects" in text

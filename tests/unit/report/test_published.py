@@ -25,8 +25,8 @@ def test_only_nsd_itself_is_compared():
 def test_only_cells_that_the_run_has_and_the_paper_too():
     rows = [
         own(1, 40, "clip", "refined"),
-        own(7, 1, "image_to_brain", ""),
-        own(5, 1, "brain_to_image", ""),
+        own(7, 1, "retrieval_image_to_brain", ""),
+        own(5, 1, "retrieval_brain_to_image", ""),
         own(1, 40, "clip", "unrefined"),
         own(3, 40, "clip", "refined"),
         own(1, 10, "clip", "refined"),
@@ -35,8 +35,8 @@ def test_only_cells_that_the_run_has_and_the_paper_too():
     # Table 7 and 8: CLIP of subject 1, "Image" of subject 7, "Brain" of subject 5.
     assert found == {
         (1, 40, "clip"): 0.9356,
-        (7, 1, "image_to_brain"): 0.6444,
-        (5, 1, "brain_to_image"): 0.4696,
+        (7, 1, "retrieval_image_to_brain"): 0.6444,
+        (5, 1, "retrieval_brain_to_image"): 0.4696,
     }
 
 
@@ -47,10 +47,10 @@ def test_only_cells_that_the_run_has_and_the_paper_too():
         ("ssim", 40, 0.431),
         ("clip", 40, 0.930),
         ("swav", 40, 0.344),
-        ("image_to_brain", 40, 0.988),
-        ("brain_to_image", 40, 0.983),
-        ("image_to_brain", 1, 0.790),
-        ("brain_to_image", 1, 0.574),
+        ("retrieval_image_to_brain", 40, 0.988),
+        ("retrieval_brain_to_image", 40, 0.983),
+        ("retrieval_image_to_brain", 1, 0.790),
+        ("retrieval_brain_to_image", 1, 0.574),
         ("alexnet5", 1, 0.906),
         ("efficientnet", 1, 0.810),
     ],

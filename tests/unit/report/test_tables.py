@@ -66,7 +66,8 @@ def test_mean_rows_say_how_many_items_of_how_many_subjects():
 
 
 def test_tables_are_grouped_by_picture():
-    rows = [row(picture=p) for p in ("lowlevel", "unrefined", "refined")] + [row(metric="brain_to_image", picture="")]
+    rows = [row(picture=picture) for picture in ("lowlevel", "unrefined", "refined")]
+    rows += [row(metric="retrieval_brain_to_image", picture="")]
     titles = re.findall(r"^## (.*)$", markdown(rows, run="demo"), flags=re.MULTILINE)
     assert titles == ["Retrieval and identification", "Refined pictures", "Unrefined pictures", "Low-level pictures"]
 

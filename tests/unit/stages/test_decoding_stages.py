@@ -374,7 +374,7 @@ def test_heads_that_are_missing_leave_no_file(house, name, tmp_path):
 
     job = with_inputs(house.evaluate(f"{name}-evaluate"), reconstruct=[folder])
     found = metrics(house.finish(evaluate, job))
-    assert found["", "brain_to_image", ""]["value"] == ""
+    assert found["", "retrieval_brain_to_image", ""]["value"] == ""
     assert not any(picture == "lowlevel" for _, _, picture in found)
 
 
@@ -440,7 +440,7 @@ def test_a_perfect_decoder_scores_one(house, name, tmp_path, capsys):
         for picture in ("lowlevel", "unrefined", "refined"):
             assert computed["", metric, picture] == pytest.approx(1.0, abs=1e-3)
             assert found["", metric, picture]["n"] == "4"
-    for metric in ("brain_to_image", "image_to_brain"):
+    for metric in ("retrieval_brain_to_image", "retrieval_image_to_brain"):
         assert computed["", metric, ""] == 1.0 and found["", metric, ""]["n"] == "5"
     for metric in ("caption_clip", "rouge_1", "rouge_l"):
         assert computed["", metric, ""] == pytest.approx(1.0, abs=1e-5)
@@ -462,9 +462,9 @@ def test_a_random_decoder_scores_less_and_intervals_hold_the_value(house, name):
 
 def test_a_smaller_pool_is_drawn_many_times(house, name, tmp_path):
     job = with_inputs(house.evaluate(name, retrieval_pool=2), **perfect(house, tmp_path))
-    assert float(metrics(house.finish(evaluate, job))["", "brain_to_image", ""]["value"]) == 1.0
+    assert float(metrics(house.finish(evaluate, job))["", "retrieval_brain_to_image", ""]["value"]) == 1.0
     found = metrics(house.finish(evaluate, house.evaluate(f"{name}-random", retrieval_pool=2)))
-    row = found["", "brain_to_image", ""]
+    row = found["", "retrieval_brain_to_image", ""]
     assert row["n"] == "5" and (float(row["value"]) * 60) % 1 == pytest.approx(0, abs=1e-9)
 
 
@@ -492,7 +492,7 @@ def test_folds_are_pooled_and_categories_named(house, name):
     assert float(own["value"]) >= 1 / SESSIONS
     assert float(machine["value"]) == 1.0
     assert found["", "ssim", "refined"]["n"] == str(4 * SESSIONS)
-    assert not any(metric == "brain_to_image" for _, metric, _ in found)
+    assert not any(metric == "retrieval_brain_to_image" for _, metric, _ in found)
 
 
 def test_without_the_judging_clip_its_metrics_are_left_out(house, name, capsys):
