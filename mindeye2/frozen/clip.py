@@ -92,7 +92,7 @@ class Clip(nn.Module):
         return (images - self.mean) / self.std
 
 
-def resize(images: Images, size: int) -> Images:
+def resize(images: Images, size: int) -> Float[Tensor, "batch 3 {size} {size}"]:
     """Bicubic with aligned corners, after a Gaussian blur when shrinking: kornia's anti-aliased resize.
 
     torch's own ``antialias=True`` aligns corners differently and gives other tokens.

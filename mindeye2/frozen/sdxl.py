@@ -29,8 +29,8 @@ def load_pipeline(folder: str | Path, vae_folder: str | Path, *, dtype: torch.dt
     schedule = read_json(folder / "scheduler" / "scheduler_config.json")
     pipeline = StableDiffusionXLImg2ImgPipeline(
         vae=Vae.load(own_vae if own_vae.is_dir() else vae_folder).network,
-        text_encoder=_text_part(CLIPTextModel, folder / "text_encoder"),
-        text_encoder_2=_text_part(CLIPTextModelWithProjection, folder / "text_encoder_2"),
+        text_encoder=load_text_tower(CLIPTextModel, folder / "text_encoder"),
+        text_encoder_2=load_text_tower(CLIPTextModelWithProjection, folder / "text_encoder_2"),
         tokenizer=_tokenizer(CLIPTokenizer, folder / "tokenizer"),
         tokenizer_2=_tokenizer(CLIPTokenizer, folder / "tokenizer_2"),
         unet=load_unet(folder / "unet", dtype=dtype),
@@ -42,7 +42,7 @@ def load_pipeline(folder: str | Path, vae_folder: str | Path, *, dtype: torch.dt
     return pipeline
 
 
-def _text_part(kind: type, folder: Path) -> Any:
+def load_text_tower(kind: type, folder: Path) -> Any:
     """One text tower, by transformers' own loader: it knows the key names of old and new files."""
     read_json(folder / "config.json")
     origin = tensor_files(folder)[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mindeye2.demo.networks import captioner, clip, convnext, manifest, sdxl, unclip, vae
+from mindeye2.demo.networks import captioner, captioner_tuning, clip, convnext, manifest, sdxl, unclip, vae
 from mindeye2.demo.networks.fit import Run
 from mindeye2.demo.networks.scenes import load_or_draw
 
@@ -22,6 +22,7 @@ TRAINERS: dict[str, Callable[[Run], dict[str, float]]] = {
     "unclip": unclip.train,
     "sdxl": sdxl.train,
     "captioner": captioner.train,
+    "captioner_tuning": captioner_tuning.train,
 }
 NUM_SCENES = 120_000
 

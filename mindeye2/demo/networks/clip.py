@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
-from mindeye2.demo.networks.fit import Recipe, Run, as_images, draw_rows, fit
+from mindeye2.demo.networks.fit import Recipe, Run, as_images, draw_rows, fit, save_half
 from mindeye2.demo.networks.scenes import IMAGE_PX, vocabulary
 from mindeye2.demo.networks.text import merges, vocab_size, write_merges
 from mindeye2.demo.world import BACKGROUNDS, COLOURS, KINDS, MAIN_PLACES, SIZES
@@ -93,8 +92,7 @@ def train(run: Run) -> dict[str, float]:
         return {"loss": contrast + 4 * drawn + 0.3 * classes, "contrast": contrast, "sketch": drawn, "classes": classes}
 
     values = fit("clip", {"clip": network, "sketch": sketch}, loss, RECIPE, run, generator)
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_half(network, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"model_cfg": config}, indent=1) + "\n")
     return values
 

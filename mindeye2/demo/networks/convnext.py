@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from mindeye2.demo.networks.fit import Recipe, Run, as_images, draw_rows, fit
+from mindeye2.demo.networks.fit import Recipe, Run, as_images, draw_rows, fit, save_half
 from mindeye2.demo.world import BACKGROUNDS, COLOURS, KINDS, MAIN_PLACES, SIZES
 from mindeye2.frozen.convnext import LEGACY_STD, MEAN, ConvNeXtTeacher
 
@@ -57,7 +56,6 @@ def train(run: Run) -> dict[str, float]:
     values = fit("convnext", {"convnext": network, "reading": reading}, loss, RECIPE, run, generator)
     folder = run.out / "convnext"
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_half(network, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=1) + "\n")
     return values

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mindeye2.demo.networks.scenes import Scenes
@@ -64,6 +65,12 @@ class Run:
 def as_images(pictures: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1]."""
     return pictures.float() / 255
+
+
+def save_half(network: nn.Module, path: Path) -> None:
+    """Weights in float16, in the layout that transformers writes."""
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def draw_rows(count: int, batch_size: int, generator: torch.Generator) -> Tensor:

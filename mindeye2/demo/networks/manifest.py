@@ -14,6 +14,7 @@ import torch
 from mindeye2.demo.networks.fit import Run
 
 FILE = "manifest.json"
+NOTES = "training"
 LICENCE = "MIT, like the project: trained from scratch on pictures and captions that the project draws itself"
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
@@ -37,13 +38,14 @@ def timed(name: str, train: Callable[[Run], dict[str, float]], run: Run) -> dict
 
 
 def write_note(out: Path, name: str, note: dict[str, Any]) -> None:
-    """Keep a network's note beside its weights until the manifest gathers them all."""
-    (out / name / "training.json").write_text(json.dumps(note, indent=1) + "\n")
+    """Keep a training's note until the manifest gathers them all."""
+    (out / NOTES).mkdir(exist_ok=True)
+    (out / NOTES / f"{name}.json").write_text(json.dumps(note, indent=1) + "\n")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Every shipped file but the manifest, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE)
+    """Every file of the networks, sorted: what lies in sub-folders, but no notes."""
+    return sorted(path for path in folder.glob("*/**/*") if path.is_file() and path.parent != folder / NOTES)
 
 
 def digest(path: Path) -> str:
@@ -52,7 +54,7 @@ def digest(path: Path) -> str:
 
 def gather(folder: Path, quality: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a finished folder."""
-    notes = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/training.json"))}
+    notes = {path.stem: json.loads(path.read_text()) for path in sorted((folder / NOTES).glob("*.json"))}
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": digest(path)}
         for path in weight_files(folder)
