@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mindeye2.errors import UserError
 from mindeye2.frozen.weights import build, fill, read_json, read_tensors, tensor_files
+from mindeye2.loading import uninitialised
 
 
 def load_unet(folder: str | Path, *, dtype: torch.dtype | None = torch.float32) -> nn.Module:
@@ -21,7 +22,7 @@ def load_unet(folder: str | Path, *, dtype: torch.dtype | None = torch.float32) 
 
     folder = Path(folder)
     config, files = read_json(folder / "config.json"), tensor_files(folder)
-    with torch.device("meta"):
+    with uninitialised():
         unet = build(lambda: UNet2DConditionModel.from_config(config), folder / "config.json")
     return fill(unet, read_tensors(files, dtype), files[0])
 

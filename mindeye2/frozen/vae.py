@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mindeye2.frozen.weights import build, fill, read_json, read_tensors, tensor_files
+from mindeye2.loading import uninitialised
 from mindeye2.shapes import Images, Latents
 
 
@@ -24,9 +25,9 @@ class Vae(nn.Module):
 
         folder = Path(folder)
         config, files = read_json(folder / "config.json"), tensor_files(folder)
-        with torch.device("meta"):
+        with uninitialised():
             network = build(lambda: AutoencoderKL.from_config(config), folder / "config.json")
-        return cls(fill(network, read_tensors(files), files[0]))
+        return cls(fill(network, read_tensors(files), files[0])).eval()
 
     @property
     def scaling_factor(self) -> float:

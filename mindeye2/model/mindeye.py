@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mindeye2.errors import UserError
+from mindeye2.loading import uninitialised
 from mindeye2.model.backbone import BackboneKind, build_backbone
 from mindeye2.model.diffusion import DiffusionPrior, PriorDraws
 from mindeye2.model.heads import RetrievalHead, TokenHead
@@ -207,8 +208,7 @@ class MindEye(nn.Module):
         """
         note = read_note(folder)
         try:
-            # Parameters stay without memory until the file's tensors take their place.
-            with torch.device("meta"):
+            with uninitialised():
                 model = cls(**note["sizes"], metadata=note.get("metadata"))
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]

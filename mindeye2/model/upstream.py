@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mindeye2.errors import UserError
+from mindeye2.loading import uninitialised
 from mindeye2.model.attention import rotary_frequencies
 from mindeye2.model.diffusion import cosine_schedule
 from mindeye2.model.mindeye import MindEye
@@ -187,7 +188,7 @@ def from_released(state: Mapping[str, Tensor], *, lowlevel_groups: int = 32) -> 
         if ours is None:
             raise UserError(f"checkpoint: unknown tensor {name}; give the last.pth of a released MindEye2 model")
         renamed[ours] = value.to(torch.float32)
-    with torch.device("meta"):
+    with uninitialised():
         model = MindEye(**sizes, lowlevel_groups=lowlevel_groups, metadata=METADATA)
     check_state(renamed, model.state_dict(), origin="checkpoint")
     model.load_state_dict(renamed, assign=True)
