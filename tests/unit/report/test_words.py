@@ -6,7 +6,7 @@ from mindeye2.report.rows import Row
 from mindeye2.report.summary import summarise
 from mindeye2.report.words import enumerated, headline, key_column, panel_title, plural
 
-RETRIEVAL, SWAV = ("brain_to_image", ""), ("swav", "refined")
+RETRIEVAL, SWAV = ("retrieval_brain_to_image", ""), ("swav", "refined")
 
 
 def row(variant, sessions, value, column=RETRIEVAL, subject=1, half=0.02):
