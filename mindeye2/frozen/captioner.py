@@ -69,7 +69,7 @@ class Captioner(nn.Module):
         _check_fit(git, converter, origin)
         read_json(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        return cls(git, converter, tokenizer)
+        return cls(git, converter, tokenizer).eval()
 
     @torch.no_grad()
     def captions(self, tokens: Tokens) -> list[str]:

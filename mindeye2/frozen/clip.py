@@ -53,7 +53,7 @@ class Clip(nn.Module):
         context = config["model_cfg"]["text_cfg"].get("context_length", 77)
         tokenizer = SimpleTokenizer(**({"bpe_path": str(merges)} if merges.is_file() else {}), context_length=context)
         image_px = config["model_cfg"]["vision_cfg"]["image_size"]
-        return cls(network, image_px=image_px, tokenizer=tokenizer, has_text=has_text)
+        return cls(network, image_px=image_px, tokenizer=tokenizer, has_text=has_text).eval()
 
     @torch.no_grad()
     def tokens(self, images: Images, *, pixel_range: PixelRange) -> Tokens:

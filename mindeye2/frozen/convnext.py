@@ -1,5 +1,6 @@
 """The ConvNeXt teacher of the low-level branch, and the augmented view that its loss compares with."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,8 +79,8 @@ class ConvNeXtTeacher(nn.Module):
         depths: list[int],
         widths: list[int],
         projector: list[int],
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = LEGACY_STD,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = LEGACY_STD,
     ):
         super().__init__()
         first, second, last = projector

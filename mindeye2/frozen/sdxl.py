@@ -38,6 +38,8 @@ def load_pipeline(folder: str | Path, vae_folder: str | Path, *, dtype: torch.dt
         force_zeros_for_empty_prompt=index.get("force_zeros_for_empty_prompt", True),
         add_watermarker=False,
     )
+    # Float32 already; the pipeline would "upcast" it at every call, with a warning.
+    pipeline.vae.register_to_config(force_upcast=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -15,11 +15,12 @@ from mindeye2.demo.networks import captioner, captioner_tuning, clip, convnext, 
 from mindeye2.demo.networks.fit import Run
 from mindeye2.demo.networks.scenes import load_or_draw
 
-TRAINERS: dict[str, Callable[[Run], dict[str, float]]] = {
+TRAINERS: dict[str, Callable[[Run], dict[str, float | int]]] = {
     "vae": vae.train,
     "clip": clip.train,
     "convnext": convnext.train,
     "unclip": unclip.train,
+    "unclip_tuning": unclip.tune,
     "sdxl": sdxl.train,
     "captioner": captioner.train,
     "captioner_tuning": captioner_tuning.train,

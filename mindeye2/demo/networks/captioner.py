@@ -38,7 +38,7 @@ CONVERTER_RECIPE = Recipe(steps=4_000, batch_size=512, lr=3e-3, average=0.998)
 TUNING_RECIPE = Recipe(steps=3_000, batch_size=256, lr=3e-4, average=0.998, graphed=False)
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Write ``captioner/`` without GIT's vision encoder, which only its training needs; needs ``clip/``.
 
     A linear converter loses some of the features, so GIT's text part is tuned on converted ones at the end.
@@ -102,4 +102,6 @@ def train(run: Run) -> dict[str, float]:
     tokenizer.save_pretrained(folder)
     save_half(git, folder / "model.safetensors")
     save_half(converter, folder / "converter.safetensors")
-    return {"on_pictures": first["loss"], "converter": second["loss"], "on_tokens": third["loss"]}
+    phases = {"on_pictures": first, "converter": second, "on_tokens": third}
+    steps = sum(outcome["steps"] for outcome in phases.values())
+    return {"steps": steps, **{phase: outcome["loss"] for phase, outcome in phases.items()}}

@@ -12,7 +12,7 @@ LEAST_SHARE, MOST_NOISE = 0.5, 0.8
 """Tokens keep half to all of their distance from the mean picture's, under noise of a deviation up to 0.8."""
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Rewrite the weights of ``captioner/``, converter and text part together; needs ``clip/`` and ``captioner/``.
 
     Minutes on a CPU with ``--scenes 12000``.

@@ -55,7 +55,7 @@ class Sketch(nn.Module):
         return sum(cross_entropy(part, labels[:, index]) for index, part in enumerate(parts))
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Write ``clip/``: weights, configuration and the merges of its vocabulary."""
     from open_clip import CLIP, SimpleTokenizer
 

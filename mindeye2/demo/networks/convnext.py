@@ -33,7 +33,7 @@ class Reading(nn.Module):
         self.colours = nn.Linear(width, 3 * 4 * 4)
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Write ``convnext/``."""
     run.seed_init("convnext")
     network = ConvNeXtTeacher(**CONFIG).to(run.device).train()

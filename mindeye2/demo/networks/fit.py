@@ -98,8 +98,8 @@ def fit(
     recipe: Recipe,
     run: Run,
     generator: torch.Generator,
-) -> dict[str, float]:
-    """Train ``networks`` in place on ``loss()["loss"]``, which draws its own batch; returns the last step's numbers.
+) -> dict[str, float | int]:
+    """Train ``networks`` in place on ``loss()["loss"]``, which draws its own batch; returns steps and last losses.
 
     ``generator`` is what ``loss`` draws from, on the device; a CUDA graph has to know it.
     """
@@ -142,7 +142,7 @@ def fit(
     with torch.no_grad():
         for average, weight in zip(averages, parameters, strict=False):
             weight.copy_(average)
-    return {name: round(float(value), 5) for name, value in values.items()}
+    return {"steps": steps, **{name: round(float(value), 5) for name, value in values.items()}}
 
 
 def _graphed(step: Callable[[], dict[str, Tensor]], generator: torch.Generator) -> Callable[[], dict[str, Tensor]]:

@@ -19,21 +19,20 @@ LICENCE = "MIT, like the project: trained from scratch on pictures and captions 
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
-def timed(name: str, train: Callable[[Run], dict[str, float]], run: Run) -> dict[str, Any]:
-    """Train one network; its last losses, and where and how it was made."""
+def timed(name: str, train: Callable[[Run], dict[str, float | int]], run: Run) -> dict[str, Any]:
+    """Train one network; its steps and last losses, and where and how it was made."""
     started = time.monotonic()
-    losses = train(run)
-    on_gpu = run.device.type == "cuda"
+    outcome = train(run)
+    on_gpu, scenes = run.device.type == "cuda", len(run.scenes.captions)
     return {
-        "command": f"python -m mindeye2.demo.networks --out DIR --seed {run.seed} --only {name}",
+        "command": f"python -m mindeye2.demo.networks --out DIR --seed {run.seed} --scenes {scenes} --only {name}",
         "seed": run.seed,
-        "scenes": len(run.scenes.captions),
         "share": run.share,
         "seconds": round(time.monotonic() - started),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "python": sys.version.split()[0],
         "versions": {name: version(name) for name in _LIBRARIES},
-        "losses": losses,
+        "outcome": outcome,
     }
 
 
@@ -52,17 +51,20 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def gather(folder: Path, quality: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a finished folder."""
+def write_manifest(folder: Path, quality: dict[str, Any]) -> None:
+    """Gather notes, quality and hashes of a finished folder; notes of an earlier manifest are kept."""
+    written = folder / FILE
+    earlier = json.loads(written.read_text())["training"] if written.is_file() else {}
     notes = {path.stem: json.loads(path.read_text()) for path in sorted((folder / NOTES).glob("*.json"))}
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": digest(path)}
         for path in weight_files(folder)
     }
-    return {
+    content = {
         "licence": LICENCE,
         "bytes": sum(entry["size"] for entry in files.values()),
-        "training": notes,
+        "training": {**earlier, **notes},
         "quality": quality,
         "files": files,
     }
+    written.write_text(json.dumps(content, indent=1) + "\n")

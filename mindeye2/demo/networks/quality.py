@@ -7,6 +7,7 @@ are nearest on average. It is judged first, on the true pictures.
 
 import argparse
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers.utils.logging import disable_progress_bar
 
+from mindeye2.demo.networks.manifest import write_manifest
 from mindeye2.demo.networks.scenes import Scenes, draw
 from mindeye2.demo.world import BACKGROUNDS, COLOURS, KINDS, MAIN_PLACES, SIZES, Scene, Thing, captions
 from mindeye2.frozen.captioner import Captioner
@@ -141,7 +144,7 @@ def shares(right: Bool[Tensor, "batch 2"], prefix: str) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def measure(weights: Path, count: int, sheet: Path | None = None) -> dict[str, float]:
+def measure(weights: Path, count: int, sheet: Path | None = None) -> dict[str, float | int]:
     """The quality table over ``count`` scenes: shares in [0, 1], PixCorr against the true pictures.
 
     ``sheet`` is where a picture of all stages of the first 16 scenes goes.
@@ -149,7 +152,7 @@ def measure(weights: Path, count: int, sheet: Path | None = None) -> dict[str, f
     chain, scenes = Chain.load(weights), draw(0, "quality", count)
     judge, truth = Judge(chain.clip), true_pictures(scenes)
     labels = torch.from_numpy(scenes.labels[:, :2])
-    table: dict[str, float] = {"count": count}
+    table: dict[str, float | int] = {"count": count}
 
     def judged(name: str, pictures: Images) -> None:
         if pictures is not truth:
@@ -199,9 +202,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mindeye2.demo.networks.quality", description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the networks (default: the shipped)")
     parser.add_argument("--count", type=int, default=100, help="number of scenes (default 100)")
+    parser.add_argument("--manifest", action="store_true", help="write the folder's manifest with this quality")
     parser.add_argument("--sheet", type=Path, help="write a picture of the first 16 scenes here")
     arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.weights, arguments.count, arguments.sheet), indent=1))
+    # No bars, and no word at every call about a negative prompt that is cut, as it always is.
+    disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    table = measure(arguments.weights, arguments.count, arguments.sheet)
+    print(json.dumps(table, indent=1))
+    if arguments.manifest:
+        seconds = {name for name in table if name.endswith("_seconds")}
+        write_manifest(arguments.weights, {name: value for name, value in table.items() if name not in seconds})
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ NULL_SHARE = 0.1
 LOW_SHARE = 0.5
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Write ``sdxl/`` without an autoencoder of its own; needs ``vae/``."""
     from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection

@@ -21,7 +21,7 @@ KL_WEIGHT = 2e-4
 """Per latent cell, against the mean error per pixel: keeps the latents smooth, costs little sharpness."""
 
 
-def train(run: Run) -> dict[str, float]:
+def train(run: Run) -> dict[str, float | int]:
     """Write ``vae/``; its scaling factor is one over the standard deviation of the training latents."""
     from diffusers import AutoencoderKL
 

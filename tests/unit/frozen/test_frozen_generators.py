@@ -1,0 +1,82 @@
+"""VAE, unCLIP network, refiner and captioner as loaded from the shipped folders."""
+
+import pytest
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+
+from mindeye2.errors import UserError
+from mindeye2.frozen.captioner import MAX_LENGTH, Captioner, generate
+from mindeye2.frozen.clip import Clip
+from mindeye2.frozen.sdxl import load_pipeline
+from mindeye2.frozen.unclip import load_unet, size_vector
+from mindeye2.frozen.vae import Vae
+
+
+@pytest.fixture(scope="module")
+def vae(weights):
+    return Vae.load(weights / "vae")
+
+
+@pytest.fixture(scope="module")
+def pipeline(weights):
+    return load_pipeline(weights / "sdxl", weights / "vae")
+
+
+def test_vae_returns_what_it_took(vae, drawn):
+    images, _ = drawn
+    latents = vae.encode(images)
+    assert vae.factor == 4
+    assert latents.shape == (4, 4, 16, 16)
+    assert 0.8 < latents.std() < 1.25
+    assert (vae.decode(latents) - (2 * images - 1)).abs().mean() < 0.05
+    assert torch.equal(latents, vae.encode(images))
+
+
+def test_size_vector_is_the_librarys_embedding(weights):
+    unet = load_unet(weights / "unclip")
+    vector = size_vector(unet, 48, 64, 3)
+    numbers = torch.tensor([48.0, 64.0, 0.0, 0.0])
+    expected = get_timestep_embedding(numbers, 32, flip_sin_to_cos=True, downscale_freq_shift=0).flatten()
+    assert torch.equal(vector, expected.expand(3, -1))
+
+
+def test_text_conditioned_network_takes_no_size_vector(weights):
+    with pytest.raises(UserError, match="class_embed_type"):
+        size_vector(load_unet(weights / "sdxl/unet"), 64, 64, 1)
+
+
+def test_pipeline_is_set_up_for_the_published_steps(pipeline):
+    pipeline.scheduler.set_timesteps(25)
+    assert pipeline.scheduler.timesteps.tolist() == list(range(999, 0, -40))
+    assert pipeline.watermark is None
+    assert {part.dtype for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder)} == {torch.float32}
+
+
+def test_pipeline_prefers_its_own_autoencoder(copied, weights, vae):
+    folder, other = copied("sdxl"), copied("vae")
+    config = other / "config.json"
+    config.write_text(config.read_text().replace('"scaling_factor": ', '"scaling_factor": 1'))
+    other.rename(folder / "vae")
+    factor = load_pipeline(folder, weights / "vae").vae.config.scaling_factor
+    assert factor == pytest.approx(10 + vae.scaling_factor)
+
+
+def test_towers_pad_differently(pipeline):
+    text = "a red cat"
+    first = pipeline.tokenizer(text, padding="max_length").input_ids
+    second = pipeline.tokenizer_2(text, padding="max_length").input_ids
+    assert first[:5] == second[:5]
+    assert first[-1] == max(first)
+    assert second[-1] == 0
+
+
+def test_captions_name_what_was_drawn(weights, drawn):
+    images, _ = drawn
+    captioner = Captioner.load(weights / "captioner")
+    tokens = Clip.load(weights / "clip").tokens(images, pixel_range="pm1")
+    together = captioner.captions(tokens)
+    assert together == [captioner.captions(tokens[row : row + 1])[0] for row in range(len(tokens))]
+    assert not any("[" in caption for caption in together)
+    ids = generate(captioner.git, captioner.converter(tokens))
+    assert ids.shape[1] <= MAX_LENGTH
+    assert (ids[:, 0] == captioner.git.config.bos_token_id).all()
