@@ -100,6 +100,7 @@ def make_checkout(root: Path, data: Path, store: Path) -> Checkout:
     skip = shutil.ignore_patterns("__pycache__", "weights", "haxby")
     for name in ("mindeye2", "workflow", "profiles"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=skip)
+    shutil.copy(REPOSITORY / "environment.yml", root / "environment.yml")
     shutil.copy(MICRO, root / "micro.yaml")
     environment = {
         **os.environ,

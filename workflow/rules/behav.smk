@@ -14,5 +14,7 @@ rule behav:
         runtime=30,
     params:
         spec=".plan/behav/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} behav --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

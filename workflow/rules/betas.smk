@@ -14,5 +14,7 @@ rule betas:
         runtime=120,
     params:
         spec=".plan/betas/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} betas --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -15,5 +15,7 @@ rule evaluate:
         runtime=120,
     params:
         spec=".plan/evaluate/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} evaluate --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -15,5 +15,7 @@ rule finetune:
         runtime=1440,
     params:
         spec=".plan/finetune/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} finetune --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

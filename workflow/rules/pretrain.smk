@@ -15,5 +15,7 @@ rule pretrain:
         runtime=2880,
     params:
         spec=".plan/pretrain/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} pretrain --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -15,5 +15,7 @@ rule reconstruct:
         runtime=720,
     params:
         spec=".plan/reconstruct/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} reconstruct --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -15,5 +15,7 @@ rule refine:
         runtime=720,
     params:
         spec=".plan/refine/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} refine --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -14,5 +14,7 @@ rule stimuli:
         runtime=60,
     params:
         spec=".plan/stimuli/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} stimuli --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -14,5 +14,7 @@ rule tables:
         runtime=30,
     params:
         spec=".plan/tables/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} tables --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

@@ -15,5 +15,7 @@ rule targets:
         runtime=720,
     params:
         spec=".plan/targets/{key}.json",
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} targets --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"

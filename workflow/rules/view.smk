@@ -9,5 +9,7 @@ rule view:
     threads: 1
     params:
         digest=view_digest,
+    conda:
+        "../../environment.yml"
     shell:
         "{PYTHON} view {wildcards.run} --store {STORE.root} > {log} 2>&1"
