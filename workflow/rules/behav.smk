@@ -8,13 +8,13 @@ rule behav:
         "logs/behav/{key}.log",
     benchmark:
         "benchmarks/behav/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
     params:
         spec=".plan/behav/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} behav --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 behav --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -8,13 +8,13 @@ rule betas:
         "logs/betas/{key}.log",
     benchmark:
         "benchmarks/betas/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=120,
     params:
         spec=".plan/betas/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} betas --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 betas --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

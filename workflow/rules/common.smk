@@ -1,6 +1,7 @@
 # Paths and the plan. Only the main process plans: a job that re-parses this file (on a cluster) reads frozen
 # specs alone, so a configuration edited meanwhile cannot reach it.
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -53,7 +54,14 @@ try:
 except UserError as error:
     raise SystemExit(f"mindeye2: error: {error}") from None
 
-PYTHON = f"{sys.executable} -m mindeye2"
+# Where things lie reaches the shell by the environment: in `params` a moved store would rerun every job.
+os.environ["MINDEYE2_PYTHON"] = sys.executable
+os.environ["MINDEYE2_STORE"] = str(STORE.root)
+
+
+envvars:
+    "MINDEYE2_PYTHON",
+    "MINDEYE2_STORE",
 
 
 wildcard_constraints:

@@ -8,6 +8,8 @@ rule evaluate:
         "logs/evaluate/{key}.log",
     benchmark:
         "benchmarks/evaluate/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule evaluate:
         runtime=120,
     params:
         spec=".plan/evaluate/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} evaluate --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 evaluate --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -8,6 +8,8 @@ rule finetune:
         "logs/finetune/{key}.log",
     benchmark:
         "benchmarks/finetune/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule finetune:
         runtime=1440,
     params:
         spec=".plan/finetune/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} finetune --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 finetune --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

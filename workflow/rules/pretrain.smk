@@ -8,6 +8,8 @@ rule pretrain:
         "logs/pretrain/{key}.log",
     benchmark:
         "benchmarks/pretrain/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule pretrain:
         runtime=2880,
     params:
         spec=".plan/pretrain/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} pretrain --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 pretrain --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

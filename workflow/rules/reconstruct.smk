@@ -8,6 +8,8 @@ rule reconstruct:
         "logs/reconstruct/{key}.log",
     benchmark:
         "benchmarks/reconstruct/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule reconstruct:
         runtime=720,
     params:
         spec=".plan/reconstruct/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} reconstruct --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 reconstruct --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

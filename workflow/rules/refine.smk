@@ -8,6 +8,8 @@ rule refine:
         "logs/refine/{key}.log",
     benchmark:
         "benchmarks/refine/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule refine:
         runtime=720,
     params:
         spec=".plan/refine/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} refine --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 refine --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

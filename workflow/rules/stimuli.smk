@@ -8,13 +8,13 @@ rule stimuli:
         "logs/stimuli/{key}.log",
     benchmark:
         "benchmarks/stimuli/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     params:
         spec=".plan/stimuli/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} stimuli --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 stimuli --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -8,13 +8,13 @@ rule tables:
         "logs/tables/{key}.log",
     benchmark:
         "benchmarks/tables/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         spec=".plan/tables/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} tables --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 tables --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -8,6 +8,8 @@ rule targets:
         "logs/targets/{key}.log",
     benchmark:
         "benchmarks/targets/{key}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -15,7 +17,5 @@ rule targets:
         runtime=720,
     params:
         spec=".plan/targets/{key}.json",
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} targets --spec {params.spec} --store {STORE.root} --stamp {output} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 targets --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

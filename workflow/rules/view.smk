@@ -6,10 +6,10 @@ rule view:
         "results/{run}/manifest.json",
     log:
         "logs/view/{run}.log",
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         digest=view_digest,
-    conda:
-        "../../environment.yml"
     shell:
-        "{PYTHON} view {wildcards.run} --store {STORE.root} > {log} 2>&1"
+        '"$MINDEYE2_PYTHON" -m mindeye2 view {wildcards.run} --store "$MINDEYE2_STORE" > {log} 2>&1'
