@@ -49,7 +49,9 @@ PLUMBING = frozenset(
         "progress",
         "reference",
         "runner",
+        "settings",
         "sources",
+        "specs",
         "store",
         "views",
     )

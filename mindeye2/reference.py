@@ -3,7 +3,8 @@
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mindeye2.config import Config, Section
+from mindeye2.config import Config
+from mindeye2.settings import Section
 
 INTRODUCTION = """# Settings
 

@@ -21,7 +21,7 @@ from typing import Any
 from mindeye2.errors import UserError
 from mindeye2.identity import ROOT, code_label, stage_digest
 from mindeye2.job import Job
-from mindeye2.plan import read_frozen
+from mindeye2.specs import read_frozen
 from mindeye2.store import MANIFEST, Store
 
 PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "snakemake")

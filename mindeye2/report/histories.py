@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindeye2.objects import damaged, read_csv
+from mindeye2.report.cells import Cell
 from mindeye2.report.figures import Line, Panel, Point, curves
-from mindeye2.report.objects import Cell, damaged, read_csv
 from mindeye2.report.words import plural
 
 _AXES = ("epoch", "step")

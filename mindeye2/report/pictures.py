@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from mindeye2.errors import UserError
-from mindeye2.report.objects import Cell, image_indices, read_array, read_json, read_manifest, read_stimuli
+from mindeye2.objects import read_array, read_json, read_test_images
+from mindeye2.report.cells import Cell, read_manifest, read_stimuli
 
 KINDS = {"lowlevel": "low-level", "unrefined": "unrefined", "refined": "refined"}
 _SIDES_PX = (128, 96, 64, 48, 32)
@@ -72,7 +73,7 @@ def data_uri(picture: np.ndarray, side_px: int) -> str:
 
 def _items(cell: Cell, count: int) -> list[_Item]:
     """The first decoded pictures of a cell; of several folds, one picture after another from each in turn."""
-    folds = [image_indices(folder)[: len(_array(folder, "unrefined"))] for folder in cell.reconstruct]
+    folds = [read_test_images(folder)[: len(_array(folder, "unrefined"))] for folder in cell.reconstruct]
     if len(folds) == 1:
         return [_Item(0, place, int(image)) for place, image in enumerate(folds[0][:count])]
     items = []
@@ -168,7 +169,7 @@ def _final(cell: Cell, item: _Item, label: str, side_px: int) -> Tile | None:
     reconstruct, refine = cell.reconstruct[item.fold], cell.refine[item.fold]
     folder, kind = (refine, "refined") if (refine / "refined.npy").exists() else (reconstruct, "unrefined")
     pictures = _array(folder, kind)
-    places = np.flatnonzero(image_indices(reconstruct)[: len(pictures)] == item.image)
+    places = np.flatnonzero(read_test_images(reconstruct)[: len(pictures)] == item.image)
     if not len(places):
         return None
     return Tile(kind, data_uri(pictures[int(places[0])], side_px), f"{label}: reconstruction of picture {item.image}")

@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mindeye2.report.cells import Cell, read_manifest
 from mindeye2.report.dag import STAGES
-from mindeye2.report.objects import Cell, read_manifest
 
 # What stages that the tables do not read themselves take in: their manifests are not at hand, and it never varies.
 _FIRST_EDGES = (("stimuli", "targets"), ("behav", "betas"))

@@ -7,7 +7,8 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from mindeye2.errors import UserError
-from mindeye2.report.objects import Cell, read_csv
+from mindeye2.objects import read_csv
+from mindeye2.report.cells import Cell
 
 METRICS_COLUMNS = ("baseline", "metric", "picture", "value", "n", "low", "high")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindeye2.report.catalogue import PICTURES, chance_level, metric
-from mindeye2.report.objects import Cell
+from mindeye2.report.cells import Cell
 from mindeye2.report.provenance import Provenance
 from mindeye2.report.published import VARIANT as PUBLISHED
 from mindeye2.report.published import comparable, published_rows

@@ -1,11 +1,11 @@
 """behav: one subject's trials as WebDataset shards, one per session and one for the shared images."""
 
-from mindeye2.config import Behav
 from mindeye2.data import haxby, layout, nsd
 from mindeye2.data.behav import shards
 from mindeye2.data.shards import shard_path, write_shard
 from mindeye2.job import Job
 from mindeye2.progress import track
+from mindeye2.settings import Behav
 
 OUTPUTS = ("wds/train/*.tar", "wds/test/0.tar")
 

@@ -6,13 +6,13 @@ import sys
 import h5py
 import numpy as np
 
-from mindeye2.config import Betas
 from mindeye2.data.betas import Moments, usable_voxels, z_scores
 from mindeye2.data.recordings import Recording, haxby_recording, nsd_recording
 from mindeye2.data.shards import Trials, read_trials
 from mindeye2.errors import UserError
 from mindeye2.job import Job
 from mindeye2.progress import track
+from mindeye2.settings import Betas
 
 OUTPUTS = ("betas.h5", "report.json")
 

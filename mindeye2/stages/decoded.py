@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindeye2.stages.objects import damaged, read_array, read_json, read_pictures, read_test_images
+from mindeye2.objects import damaged, read_array, read_json, read_pictures, read_test_images
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mindeye2.config import Evaluate
 from mindeye2.data.batches import read_rows
 from mindeye2.data.haxby import CATEGORIES, EXEMPLARS, category_of
 from mindeye2.data.shards import read_trials
@@ -25,9 +24,10 @@ from mindeye2.metrics.pictures import DISTANCES, METRICS, judged, judged_by_clip
 from mindeye2.metrics.resizing import resize
 from mindeye2.metrics.table import Row, Table
 from mindeye2.metrics.top1 import retrieval
+from mindeye2.objects import damaged, open_images, read_array, read_json
 from mindeye2.seeds import numpy_generator
+from mindeye2.settings import Evaluate
 from mindeye2.stages.decoded import Decoded, read_decoded
-from mindeye2.stages.objects import damaged, open_images, read_array, read_json
 
 OUTPUTS: tuple[str, ...] = ("metrics.csv",)
 

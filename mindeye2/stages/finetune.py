@@ -1,7 +1,7 @@
 """Train one subject's decoder on chosen sessions, from a model pretrained on other subjects or from scratch."""
 
-from mindeye2.config import Finetune
 from mindeye2.job import Job
+from mindeye2.settings import Finetune
 from mindeye2.train.run import train_model
 
 OUTPUTS: tuple[str, ...] = ("model.safetensors", "model.json", "history.csv", "loss.png")

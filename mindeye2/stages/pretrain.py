@@ -1,7 +1,7 @@
 """Pretrain a decoder on several subjects: one ridge each, everything else shared."""
 
-from mindeye2.config import Pretrain
 from mindeye2.job import Job
+from mindeye2.settings import Pretrain
 from mindeye2.train.run import train_model
 
 OUTPUTS: tuple[str, ...] = ("model.safetensors", "model.json", "history.csv", "loss.png")

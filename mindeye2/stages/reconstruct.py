@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mindeye2.config import Reconstruct
 from mindeye2.data.batches import read_rows
 from mindeye2.data.shards import Trials, read_trials
 from mindeye2.errors import UserError
@@ -22,9 +21,11 @@ from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
 from mindeye2.model.mindeye import Encoded, MindEye
 from mindeye2.model.repeats import repeat_rows
+from mindeye2.objects import read_array
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator
-from mindeye2.stages.objects import Rows, as_half, read_array
+from mindeye2.settings import Reconstruct
+from mindeye2.stages.arrays import Rows, as_half
 
 # retrieval.npy and lowlevel.npy are there only where the model has that head.
 OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy", "captions.json", "pictures.png")

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from mindeye2.config import Refine
 from mindeye2.errors import UserError
 from mindeye2.frozen.sdxl import load_pipeline
 from mindeye2.generate.decode import at_side
@@ -14,9 +13,11 @@ from mindeye2.generate.device import compute_in_half, default_device
 from mindeye2.generate.refine import refine_pictures
 from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
+from mindeye2.objects import damaged, read_array, read_json, read_pictures, read_test_images
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator
-from mindeye2.stages.objects import Rows, as_half, damaged, read_array, read_json, read_pictures, read_test_images
+from mindeye2.settings import Refine
+from mindeye2.stages.arrays import Rows, as_half
 
 OUTPUTS: tuple[str, ...] = ("refined.npy", "pictures.png")
 

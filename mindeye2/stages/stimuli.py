@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 
-from mindeye2.config import Stimuli
 from mindeye2.data import layout
 from mindeye2.data.drawings import exemplars
 from mindeye2.data.nsd import read_design, read_stimulus_info
 from mindeye2.data.stimuli import brick_pictures, brick_size, read_captions, write_images
 from mindeye2.errors import UserError
 from mindeye2.job import Job
+from mindeye2.settings import Stimuli
 
 OUTPUTS = ("images.h5", "captions.json", "shared.npy")
 

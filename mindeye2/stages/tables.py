@@ -1,12 +1,12 @@
 """The matrix of a run as CSV, Markdown and LaTeX, and the report: one page with pictures, curves and provenance."""
 
-from mindeye2.config import Tables
 from mindeye2.job import Job
-from mindeye2.report.objects import read_cells
+from mindeye2.report.cells import read_cells
 from mindeye2.report.page import Run, render
 from mindeye2.report.provenance import trace
 from mindeye2.report.rows import matrix_rows, write_matrix
 from mindeye2.report.tables import latex, markdown
+from mindeye2.settings import Tables
 
 OUTPUTS: tuple[str, ...] = ("matrix.csv", "matrix.md", "matrix.tex", "report.html")
 

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mindeye2.config import Targets
 from mindeye2.frozen.clip import Clip
 from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.device import default_device
 from mindeye2.job import Job
+from mindeye2.objects import open_images
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator
-from mindeye2.stages.objects import Rows, as_half, open_images
+from mindeye2.settings import Targets
+from mindeye2.stages.arrays import Rows, as_half
 
 OUTPUTS: tuple[str, ...] = ("*.npy",)
 

@@ -19,13 +19,13 @@ from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor
 
-from mindeye2.config import Training
 from mindeye2.data.batches import Batch, Batches
 from mindeye2.errors import UserError
 from mindeye2.model.diffusion import PriorDraws
 from mindeye2.model.mindeye import MindEye
 from mindeye2.progress import Progress
 from mindeye2.seeds import numpy_generator, stream_seed
+from mindeye2.settings import Training
 from mindeye2.train import checkpoint
 from mindeye2.train.history import Row, write_history
 from mindeye2.train.interrupt import Interrupts

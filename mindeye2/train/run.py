@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
-from mindeye2.config import Model, Training
 from mindeye2.data.batches import Batches, SubjectTrials, Targets, load_subject, open_targets
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
@@ -18,6 +17,7 @@ from mindeye2.job import Job
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.weights import read_note
 from mindeye2.seeds import stream_seed
+from mindeye2.settings import Model, Training
 from mindeye2.train.history import plot_history, write_history
 from mindeye2.train.loop import Recipe, Trainer
 from mindeye2.train.mixco import mixing_epochs

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from mindeye2.config import Behav, Betas
 from mindeye2.data.haxby import CATEGORIES, category_of
 from mindeye2.data.shards import read_trials
 from mindeye2.job import Job
+from mindeye2.settings import Behav, Betas
 from mindeye2.stages import behav, betas
 
 ROOT = Path(__file__).parents[2] / "mindeye2" / "demo" / "haxby"

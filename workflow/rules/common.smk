@@ -5,24 +5,24 @@ import os
 import sys
 from pathlib import Path
 
-from mindeye2 import config as settings
-from mindeye2 import garbage, plan, views
+from mindeye2 import config as configuration
+from mindeye2 import garbage, plan, specs, views
 from mindeye2.errors import UserError
 from mindeye2.store import Store
 
 
 def parsed_config():
     if config:
-        return settings.parse_config(config)
-    return settings.load_config(Path(workflow.basedir).parent / "config" / "paper.yaml")
+        return configuration.parse_config(config)
+    return configuration.load_config(Path(workflow.basedir).parent / "config" / "paper.yaml")
 
 
 def planned():
     """Plan the run, freeze its specs and make the stamps agree with the store."""
     made = plan.make_plan(CONFIG)
-    plan.freeze(made)
+    specs.freeze(made)
     views.freeze_view(made)
-    plan.sync_stamps(made, STORE)
+    specs.sync_stamps(made, STORE)
     return made
 
 
@@ -30,7 +30,7 @@ def upstream(stage):
     """Input function of a stage: stamps of the objects that a planned object is made from."""
 
     def stamps(wildcards):
-        frozen = json.loads(plan.frozen_file(stage, wildcards.key).read_text())
+        frozen = json.loads(specs.frozen_file(stage, wildcards.key).read_text())
         return [ancient(f".stamps/{name}") for names in frozen["spec"]["inputs"].values() for name in names]
 
     return stamps

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mindeye2.config import Config, Finetune, Section, load_config, parse_config, since, unkeyed
+from mindeye2.config import Config, load_config, parse_config
 from mindeye2.errors import UserError
+from mindeye2.settings import Finetune, Section, since, unkeyed
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_setting_added_later_costs_no_stored_object():
 
 
 def test_every_section_of_a_variant_exists():
-    from mindeye2.config import Variant
+    from mindeye2.settings import Variant
 
     assert set(Variant.model_fields) < set(Config.model_fields)
 

@@ -9,7 +9,7 @@ import pytest
 from fake_run import FakeRun, demo_config, haxby_config
 from PIL import Image
 
-from mindeye2.report.objects import read_cells
+from mindeye2.report.cells import read_cells
 from mindeye2.report.pictures import comparison, data_uri, gallery, tile_side_px
 
 

@@ -8,7 +8,7 @@ import pytest
 from fake_run import FakeRun, haxby_config
 
 from mindeye2.errors import UserError
-from mindeye2.report.objects import Cell, read_cells
+from mindeye2.report.cells import Cell, read_cells
 from mindeye2.report.rows import COLUMNS, Row, matrix_rows, write_matrix
 
 HEADER = "baseline,metric,picture,value,n,low,high\n"

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mindeye2.config import Behav, Betas, Stimuli, parse_config
+from mindeye2.config import parse_config
 from mindeye2.data.layout import betas_files, check_file
 from mindeye2.data.shards import read_trials
 from mindeye2.demo.simulate import simulate
 from mindeye2.errors import UserError
 from mindeye2.job import Job
+from mindeye2.settings import Behav, Betas, Stimuli
 from mindeye2.stages import behav, betas, stimuli
 
 SESSIONS, TRIALS, PX = 3, 30, 32

@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mindeye2.config import Finetune, Model, Pretrain
 from mindeye2.data.shards import COLUMNS, IMAGE, ROW, SESSION, Sample, shard_path, write_shard
 from mindeye2.errors import UserError
 from mindeye2.job import Job
 from mindeye2.model.mindeye import MindEye
+from mindeye2.settings import Finetune, Model, Pretrain
 from mindeye2.stages import finetune, pretrain
 
 VOXELS = {1: 17, 2: 13, 4: 15}

@@ -1,7 +1,5 @@
-"""The finished objects behind each cell of the matrix, and their files."""
+"""The finished objects behind each cell of the matrix."""
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindeye2.errors import UserError
+from mindeye2.objects import open_images, read_json
 
 
 @dataclass(frozen=True)
@@ -67,59 +66,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return read_json(folder / "manifest.json")
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file; UserError naming it when it is missing or cut short."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from None
-
-
-def read_csv(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Rows of a CSV file by column name; UserError when it cannot be read or one of ``columns`` is missing."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names, rows = reader.fieldnames or [], list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        raise damaged(path, error) from None
-    missing = [name for name in columns if name not in names]
-    if missing:
-        raise damaged(path, f"no column {', '.join(missing)}")
-    if any(None in row or None in row.values() for row in rows):
-        raise damaged(path, "a row has more or fewer values than the header")
-    return rows
-
-
-def read_array(path: Path) -> np.ndarray:
-    """A .npy file, memory-mapped; UserError naming it when it cannot be read."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, error) from None
-
-
-def image_indices(reconstruct: Path) -> np.ndarray:
-    """73K indices (0-based, ascending) of the test images of a reconstruction, int64 (n,)."""
-    path = reconstruct / "test.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["image"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise damaged(path, error) from None
-
-
 def read_stimuli(folder: Path, rows: Sequence[int]) -> np.ndarray:
     """Pictures (k, 3, height, width) in [0, 1] of the image set, in the order of ``rows``."""
-    import h5py
-
-    path = folder / "images.h5"
-    try:
-        with h5py.File(path, "r") as file:
-            return np.stack([file["images"][row] for row in rows])
-    except (OSError, KeyError, ValueError) as error:
-        raise damaged(path, error) from None
-
-
-def damaged(path: Path, problem: object) -> UserError:
-    return UserError(f"{path}: cannot be read ({problem}); remove the object and build it again")
+    with open_images(folder) as pictures:
+        return np.stack([pictures[row] for row in rows])

@@ -1,71 +1,15 @@
-"""Files of store objects: reading finished ones with errors that name the file, filling new ones row by row."""
+"""Arrays of new objects: checked for half precision, and written row by row so that a kill costs one chunk."""
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
 from mindeye2.errors import UserError
-
-REBUILD = "remove the object and build it again"
-
-
-def damaged(path: Path, problem: object) -> UserError:
-    return UserError(f"{path}: cannot be read ({problem}); {REBUILD}")
-
-
-def read_array(path: Path) -> np.ndarray:
-    """A .npy file, memory-mapped."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, error) from None
-
-
-def read_pictures(path: Path) -> np.ndarray:
-    """Pictures (n, 3, px, px) in [0, 1] of a .npy file; UserError names the first one that is none."""
-    pictures = read_array(path)
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
-        raise damaged(path, f"shape {pictures.shape}, not (pictures, 3, px, px)")
-    inside = ((pictures >= 0) & (pictures <= 1)).all(axis=(1, 2, 3))
-    if not inside.all():
-        raise damaged(path, f"picture {int(inside.argmin())} has values that are not in [0, 1]")
-    return pictures
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from None
-
-
-def read_test_images(folder: Path) -> np.ndarray:
-    """0-based indices of the test images of a reconstruct object, in the order of its arrays."""
-    try:
-        with np.load(folder / "test.npz", allow_pickle=False) as file:
-            return file["image"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise damaged(folder / "test.npz", error) from None
-
-
-@contextmanager
-def open_images(stimuli: Path) -> Iterator[h5py.Dataset]:
-    """The pictures of a stimuli object: float16 (images, 3, px, px) in [0, 1]."""
-    path = stimuli / "images.h5"
-    try:
-        with h5py.File(path) as file:
-            yield file["images"]
-    except (OSError, KeyError) as error:
-        raise damaged(path, error) from None
 
 
 def as_half(values: Tensor, name: str) -> np.ndarray:

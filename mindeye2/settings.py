@@ -1,0 +1,325 @@
+"""Settings of every stage: one frozen model per section.
+
+A field marked ``unkeyed`` changes how long a stage takes or what it prints, never what it stores, and is
+left out of the stage's key. A field added after a release is marked ``since(value)`` with the value that
+reproduces the old behaviour; at that value it is left out of the key too, so the new option costs nobody
+their stored objects.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+def unkeyed(default: Any) -> Any:
+    """A field that changes cost or output on the screen, never a stored result."""
+    return Field(default, json_schema_extra={"unkeyed": True})
+
+
+def since(default: Any, *, before: Any) -> Any:
+    """A field added later: at ``before`` it stays out of the key."""
+    return Field(default, json_schema_extra={"before": before})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def keyed(self) -> dict[str, Any]:
+        """What of this section enters a stage's key: JSON values, defaults included."""
+        content = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra or {}
+            if extra.get("unkeyed") or ("before" in extra and content[name] == extra["before"]):
+                del content[name]
+        return content
+
+    def free(self) -> dict[str, Any]:
+        """The unkeyed fields: they travel beside a frozen spec, not in it."""
+        content = self.model_dump(mode="json")
+        fields = type(self).model_fields.items()
+        return {name: content[name] for name, field in fields if (field.json_schema_extra or {}).get("unkeyed")}
+
+    @classmethod
+    def parse(cls, content: dict[str, Any]) -> "Section":
+        """Validate plain YAML or JSON content; text never passes for a number.
+
+        Goes through JSON, where strict validation takes a list for a tuple and "1" for the key 1.
+        """
+        return cls.model_validate_json(json.dumps(content))
+
+    @classmethod
+    def from_keyed(cls, content: dict[str, Any]) -> "Section":
+        """The section that ``keyed`` was taken from: a field left out at its ``before`` value gets it back."""
+        before = {
+            name: field.json_schema_extra["before"]
+            for name, field in cls.model_fields.items()
+            if field.json_schema_extra and "before" in field.json_schema_extra
+        }
+        return cls.parse({**before, **content})
+
+
+class Run(Section):
+    """The run as a whole."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "paper"
+    """Folder of the finished tables: results/<name>/."""
+
+
+class Paths(Section):
+    """Where things lie. Never in a key; MINDEYE2_DATASET, _CAPTIONS, _WEIGHTS and _STORE override."""
+
+    dataset: str = "nsd"
+    """Root of the official NSD tree (or of another dataset.source)."""
+    captions: str = "coco"
+    """Folder with COCO's captions_{train,val}2017.json."""
+    weights: str = "weights"
+    """Folder of the frozen networks, one sub-folder each."""
+    store: str = "store"
+    """Folder of the content-addressed objects; may be shared between checkouts."""
+
+
+class Dataset(Section):
+    """Whose data is read."""
+
+    source: Literal["nsd", "haxby"] = "nsd"
+    """nsd: the official NSD tree. haxby: one slice of one subject of Haxby et al. 2001."""
+    sessions: dict[Positive, Positive] = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
+    """Subject -> number of its sessions, all of which are read."""
+    fingerprint: Literal["sha256", "size"] = "sha256"
+    """How a raw file enters a key: its content's hash, or, for files that never change, path and size alone."""
+
+
+class Stimuli(Section):
+    """Pictures as the frozen networks see them."""
+
+    image_px: Positive = 224
+    """Side of the square pictures that the frozen networks see."""
+
+
+class Behav(Section):
+    """Trials."""
+
+    window: Positive = 15
+    """Trials before and after that each sample carries."""
+
+
+class Betas(Section):
+    """Normalised single-trial responses."""
+
+    version: Literal["betas_fithrf_GLMdenoise_RR", "betas_fithrf", "betas_assumehrf"] = "betas_fithrf_GLMdenoise_RR"
+    """GLMsingle version: b3, b2, b1."""
+    scope: Literal["session", "all"] = "session"
+    """Mean and standard deviation of each voxel over each session, or over all of them."""
+    statistics: Literal["training", "all"] = "training"
+    """Which rows the statistics come from: trials of training images, or every row."""
+    dtype: Literal["float16", "float32"] = "float32"
+    """Number format of the stored betas."""
+
+
+class Targets(Section):
+    """What the frozen networks say of each picture."""
+
+    pixel_range: Literal["legacy01", "pm1"] = "legacy01"
+    """How CLIP sees a [0, 1] picture: as [0.5, 1] (the released models), or as it is."""
+    lowlevel_vae: Literal["lowlevel_vae", "vae"] = "lowlevel_vae"
+    """Which autoencoder of the weights folder gives the low-level latents."""
+    augmented_views: Positive = 4
+    """Augmented views per picture whose teacher features are cached."""
+    batch_size: Positive = unkeyed(64)
+    """Pictures per forward pass."""
+
+
+class Prior(Section):
+    """Sizes of the diffusion prior."""
+
+    depth: Positive = 6
+    """Transformer layers."""
+    heads: Positive = 32
+    """Attention heads."""
+    dim_head: Positive = 52
+    """Width of one head."""
+    ff_mult: Positive = 4
+    """Width of the feed-forward layers, in token widths."""
+    timesteps: Positive = 100
+    """Noise levels of the cosine schedule."""
+    drop_brain: Fraction = 0.2
+    """Share of training samples whose brain tokens are replaced by learned null tokens."""
+    drop_image: Fraction = 0.2
+    """The same for the noisy image tokens."""
+
+
+class Model(Section):
+    """Sizes of what is trained."""
+
+    hidden_dim: Positive = 4096
+    """Width h of the latent space that subjects share."""
+    backbone: Literal["residual_mlp", "linear", "legacy_mixer"] = "residual_mlp"
+    """What the paper describes, an affine map, or what the released models really compute."""
+    num_blocks: Positive = 4
+    """Residual blocks of the backbone; unused by linear."""
+    dropout: Fraction = 0.15
+    """Dropout inside those blocks."""
+    retrieval: bool = True
+    """Train the retrieval head (the contrastive submodule)."""
+    lowlevel: bool = True
+    """Train the low-level branch, which predicts VAE latents."""
+    lowlevel_widths: tuple[Positive, Positive, Positive] = (32, 64, 128)
+    """Channels of the low-level decoder, from fine to coarse."""
+    lowlevel_groups: Positive = 32
+    """Groups of its group norms; divides each of those channels."""
+    prior: Prior = Prior()
+    """The diffusion prior, from brain tokens to CLIP tokens."""
+
+
+class Training(Section):
+    num_epochs: Positive = 150
+    """Passes over the training trials of the subject that has most."""
+    max_lr: Rate = 3e-4
+    """Peak of the learning-rate schedule."""
+    batch_size: Positive = 24
+    """Trials of one step, over all subjects and devices together."""
+    mixup_pct: Fraction = 0.33
+    """Share of the epochs with BiMixCo; SoftCLIP after."""
+    prior_scale: Weight = 30.0
+    """Weight of the prior's loss."""
+    clip_scale: Weight = 1.0
+    """Weight of the contrastive loss."""
+    lowlevel_scale: Weight = 0.5
+    """Weight of the low-level loss."""
+    contrastive_scale: Weight = 0.1
+    """Weight of the teacher's contrastive loss inside the low-level loss; 0 needs no teacher."""
+    weight_decay: Weight = 0.01
+    """AdamW's decay; it is what makes the ridge a ridge. Norms and biases are left out."""
+    lr_schedule: Literal["cycle", "linear"] = "cycle"
+    """OneCycle, or linear decay."""
+    grad_clip: Weight = 1.0
+    """Largest gradient norm; 0 switches clipping off."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Autocast of the forward pass; weights stay float32."""
+    checkpoint_minutes: Rate = unkeyed(10.0)
+    """Time between two checkpoints: what a kill can cost."""
+
+
+class Pretrain(Training):
+    """Training on every subject but the evaluated one."""
+
+    batch_size: Positive = 42
+    """Trials of one step, the same number of every subject."""
+
+
+class Finetune(Training):
+    """Training on the first sessions of the evaluated subject."""
+
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    """Start from the model pretrained on the other subjects, or from random weights."""
+
+
+class Reconstruct(Section):
+    """From test trials to pictures and captions."""
+
+    num_images: Positive | None = None
+    """Pictures to decode: the first so many test images by index, or all. Retrieval always uses the whole test set."""
+    prior_steps: Positive = 20
+    """Sampling steps of the diffusion prior."""
+    steps: Positive = 38
+    """Sampling steps of the unCLIP network."""
+    guidance: Weight = 5.0
+    """Classifier-free guidance of the unCLIP network."""
+    batch_size: Positive = unkeyed(8)
+    """Pictures per forward pass."""
+
+
+class Refine(Section):
+    """Image to image through SDXL, prompted by the predicted caption."""
+
+    steps: Positive = 25
+    """Steps of the whole schedule, of which the last strength x steps are run."""
+    strength: Fraction = 0.5
+    """Share of the schedule that is run: larger is more caption, less picture."""
+    guidance: Weight = 5.0
+    """Classifier-free guidance by the caption."""
+    batch_size: Positive = unkeyed(8)
+    """Pictures per forward pass."""
+
+
+class Evaluate(Section):
+    """Metrics."""
+
+    blend_weight: Fraction = 0.25
+    """Share of the low-level picture in a refined one."""
+    retrieval_pool: Positive = 300
+    """Images of one retrieval draw; all of them where the test set is smaller."""
+    retrieval_repetitions: Positive = 30
+    """Draws that are averaged."""
+    bootstrap: Positive = 1000
+    """Resamples over images behind each confidence interval."""
+    clip: Literal["openai_clip", "clip"] = "openai_clip"
+    """Network of the weights folder behind the CLIP metrics."""
+    baselines: tuple[Literal["linear_svm"], ...] = ()
+    """Decoders evaluated on the same trials, shown as variants of their own."""
+    batch_size: Positive = unkeyed(64)
+    """Pictures per forward pass."""
+
+
+class Tables(Section):
+    """The matrix and the report page."""
+
+    pictures: bool = True
+    """False leaves every picture out of the report, as NSD's terms ask of a public one."""
+    pictures_per_subject: Positive = 8
+    """Rows of the report's picture grids."""
+
+
+class Variant(Section):
+    """Settings of the sections in which a variant differs from the rest of the configuration."""
+
+    betas: dict[str, Any] = {}
+    targets: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    pretrain: dict[str, Any] = {}
+    finetune: dict[str, Any] = {}
+    reconstruct: dict[str, Any] = {}
+    refine: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
+
+
+class Matrix(Section):
+    """What is compared: every subject x sessions x seed x variant."""
+
+    subjects: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 2, 5, 7)
+    """Evaluated subjects; each is left out of its own pretraining."""
+    sessions: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 40)
+    """The first so many sessions to fine-tune on. Unused with leave_one_session_out."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
+    """Root seeds; with several, cells show mean and spread."""
+    split: Literal["shared", "leave_one_session_out"] = "shared"
+    """Test on the images shared by all subjects, or on each session in turn and pool the folds."""
+    variants: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Variant], Field(min_length=1)
+    ] = {"default": Variant(), "scratch": Variant(finetune={"init": "scratch"})}
+    """Name -> overlay."""
+
+
+class Simulate(Section):
+    """The miniature NSD that ``mindeye2 simulate`` writes; no stage reads this section."""
+
+    seed: int = 0
+    """Root of every draw of the simulation."""
+    trials_per_session: Positive = 96
+    """Presentations in one session (750 in NSD)."""
+    shared_images: Positive = 64
+    """Test images that every subject sees (1000 in NSD)."""
+    image_px: Positive = 64
+    """Side of the pictures in the stimulus brick."""
+    voxels: dict[Positive, Positive] = {1: 420, 2: 360, 3: 390, 4: 330}
+    """Subject -> voxels of its nsdgeneral mask."""
+    ncsnr: Rate = 0.6
+    """Median noise-ceiling signal-to-noise ratio of those voxels, single trial."""

@@ -1,0 +1,117 @@
+"""evaluate on decoders that know everything, something and nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finished_objects import PX, SESSIONS, SHARED, TOKENS, WIDTH, load, metrics, stimuli, with_inputs
+
+from mindeye2.errors import UserError
+from mindeye2.stages import evaluate, reconstruct, refine
+
+
+def perfect(house, root: Path) -> dict[str, list[Path]]:
+    """Objects of a decoder that knows the truth."""
+    made = Path(shutil.copytree(house.inputs["reconstruct"][0], root / "reconstruct"))
+    better = Path(shutil.copytree(house.inputs["refine"][0], root / "refine"))
+    np.save(made / "retrieval.npy", load(house.inputs["clip"][0], "tokens")[list(SHARED)])
+    for folder, kind in ((made, "lowlevel"), (made, "unrefined"), (better, "refined")):
+        np.save(folder / f"{kind}.npy", stimuli(house)[list(SHARED[:4])].half().numpy())
+    (made / "captions.json").write_text(json.dumps([f"the red cat {image}" for image in SHARED[:4]]))
+    return {"reconstruct": [made], "refine": [better]}
+
+
+def test_a_perfect_decoder_scores_one(house, name, tmp_path, capsys):
+    job = with_inputs(house.evaluate(name), **perfect(house, tmp_path))
+    found = metrics(house.finish(evaluate, job))
+    computed = {key: float(row["value"]) for key, row in found.items() if row["value"]}
+    for metric in ("pixel_correlation", "ssim", "clip"):
+        for picture in ("lowlevel", "unrefined", "refined"):
+            assert computed["", metric, picture] == pytest.approx(1.0, abs=1e-3)
+            assert found["", metric, picture]["n"] == "4"
+    for metric in ("retrieval_brain_to_image", "retrieval_image_to_brain"):
+        assert computed["", metric, ""] == 1.0 and found["", metric, ""]["n"] == "5"
+    for metric in ("caption_clip", "rouge_1", "rouge_l"):
+        assert computed["", metric, ""] == pytest.approx(1.0, abs=1e-5)
+
+    said = capsys.readouterr().err
+    for metric in ("alexnet2", "efficientnet", "meteor", "brain_correlation_V4"):
+        assert f"{metric}: not computed: " in said
+    row = found["", "alexnet2", "refined"]
+    assert (row["value"], row["low"], row["high"]) == ("", "", "")
+
+
+def test_a_random_decoder_scores_less_and_intervals_hold_the_value(house, name):
+    found = metrics(house.finish(evaluate, house.evaluate(name)))
+    assert float(found["", "pixel_correlation", "refined"]["value"]) < 0.9
+    for row in found.values():
+        if row["value"]:
+            assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+
+
+def test_a_smaller_pool_is_drawn_many_times(house, name, tmp_path):
+    job = with_inputs(house.evaluate(name, retrieval_pool=2), **perfect(house, tmp_path))
+    assert float(metrics(house.finish(evaluate, job))["", "retrieval_brain_to_image", ""]["value"]) == 1.0
+    found = metrics(house.finish(evaluate, house.evaluate(f"{name}-random", retrieval_pool=2)))
+    row = found["", "retrieval_brain_to_image", ""]
+    assert row["n"] == "5" and (float(row["value"]) * 60) % 1 == pytest.approx(0, abs=1e-9)
+
+
+def test_blend_weight_mixes_the_lowlevel_picture_into_the_refined(house, name):
+    values = [
+        metrics(house.finish(evaluate, house.evaluate(f"{name}-{weight}", blend_weight=weight)))
+        for weight in (0.0, 1.0)
+    ]
+    kinds = [[table["", "ssim", picture]["value"] for picture in ("lowlevel", "refined")] for table in values]
+    assert kinds[1][1] == kinds[1][0] == kinds[0][0] != kinds[0][1]
+
+
+def test_folds_are_pooled_and_categories_named(house, name):
+    folds = [house.finish(reconstruct, house.reconstruct(f"{name}-{s}", sessions=[s])) for s in range(1, SESSIONS + 1)]
+    refined = []
+    for number, folder in enumerate(folds):
+        job = with_inputs(house.refine(f"{name}-refine-{number}"), reconstruct=[folder])
+        refined.append(house.finish(refine, job))
+    tokens = load(house.inputs["clip"][0], "tokens").astype(np.float32).reshape(8, 12, TOKENS, WIDTH).mean(axis=1)
+    np.save(folds[0] / "retrieval.npy", tokens.astype(np.float16))
+    job = house.evaluate(name, split="leave_one_session_out", baselines=["linear_svm"])
+    found = metrics(house.finish(evaluate, with_inputs(job, reconstruct=folds, refine=refined)))
+    own, machine = found["", "identification_8way", ""], found["linear_svm", "identification_8way", ""]
+    assert own["n"] == machine["n"] == str(8 * SESSIONS)
+    assert float(own["value"]) >= 1 / SESSIONS
+    assert float(machine["value"]) == 1.0
+    assert found["", "ssim", "refined"]["n"] == str(4 * SESSIONS)
+    assert not any(metric == "retrieval_brain_to_image" for _, metric, _ in found)
+
+
+def test_without_the_judging_clip_its_metrics_are_left_out(house, name, capsys):
+    found = metrics(house.finish(evaluate, house.evaluate(name, clip="openai_clip")))
+    assert found["", "clip", "refined"]["value"] == "" and found["", "clip_l", ""]["value"] == ""
+    assert "clip: not computed: no weights" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_what_does_not_fit(house, name, tmp_path):
+    with pytest.raises(UserError, match=r"evaluate\.baselines: linear_svm names classes"):
+        evaluate.run(house.evaluate(name, baselines=["linear_svm"]))
+
+    inputs = perfect(house, tmp_path)
+    np.save(inputs["refine"][0] / "refined.npy", np.full((3, 3, PX, PX), 0.5, np.float16))
+    with pytest.raises(UserError, match=r"refined\.npy: cannot be read \(shape \(3, 3, 32, 32\)"):
+        evaluate.run(with_inputs(house.evaluate(f"{name}-short"), **inputs))
+
+    np.save(inputs["refine"][0] / "refined.npy", np.full((4, 3, PX, PX), np.nan, np.float16))
+    with pytest.raises(UserError, match=r"refined\.npy: cannot be read \(picture 0 has values"):
+        evaluate.run(with_inputs(house.evaluate(f"{name}-nan"), **inputs))
+
+    few = tmp_path / "clip"
+    few.mkdir()
+    np.save(few / "tokens.npy", np.zeros((50, TOKENS, WIDTH), np.float16))
+    with pytest.raises(UserError, match=r"tokens\.npy: cannot be read \(50 images, test image 80\)"):
+        evaluate.run(with_inputs(house.evaluate(f"{name}-few"), clip=[few]))
+
+    np.save(few / "tokens.npy", np.zeros((97, TOKENS, WIDTH), np.float16))
+    job = with_inputs(house.evaluate(f"{name}-many", split="leave_one_session_out"), clip=[few])
+    with pytest.raises(UserError, match=r"matrix\.split: leave_one_session_out names categories, which these 97"):
+        evaluate.run(job)

@@ -1,0 +1,83 @@
+"""targets on random networks."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finished_objects import IMAGES, TOKENS, WIDTH, load, stimuli, with_inputs
+
+from mindeye2.errors import UserError
+from mindeye2.frozen.clip import Clip
+from mindeye2.frozen.convnext import ConvNeXtTeacher
+from mindeye2.frozen.vae import Vae
+from mindeye2.stages import targets
+
+
+def test_targets_are_what_the_networks_give(house, name):
+    pictures, weights = stimuli(house), house.paths["weights"]
+    found = load(house.inputs["clip"][0], "tokens")
+    assert found.shape == (IMAGES, TOKENS, WIDTH) and found.dtype == np.float16
+    expected = Clip.load(weights / "clip").tokens(pictures, pixel_range="pm1")
+    np.testing.assert_allclose(found, expected.numpy(), atol=4e-3, rtol=2e-3)
+
+    vae = house.finish(targets, house.job("targets", name, network="lowlevel_vae", targets={"lowlevel_vae": "vae"}))
+    np.testing.assert_allclose(load(vae, "latents"), Vae.load(weights / "vae").encode(pictures).numpy(), atol=4e-3)
+
+
+def test_augmented_views_depend_on_picture_and_view_alone(house, name):
+    jobs = [
+        house.job(
+            "targets",
+            f"{name}-{size}",
+            {"targets": {"batch_size": size}},
+            network="convnext",
+            targets={"augmented_views": 2},
+        )
+        for size in (64, 7)
+    ]
+    first, second = (house.finish(targets, job) for job in jobs)
+    views, clean = load(first, "augmented"), load(first, "features")
+    assert views.shape == (IMAGES, 2, TOKENS // 4, 6) and clean.shape == (IMAGES, TOKENS // 4, 6)
+    np.testing.assert_allclose(views, load(second, "augmented"), atol=4e-3)
+    assert np.abs(views[:, 0] - views[:, 1]).mean() > 1e-3 and np.abs(views[:, 0] - clean).mean() > 1e-3
+    np.testing.assert_allclose(clean[64], clean[0], atol=1e-3)
+    assert np.abs(views[64] - views[0]).mean() > 1e-3
+    teacher = ConvNeXtTeacher.load(house.paths["weights"] / "convnext")
+    np.testing.assert_allclose(clean, teacher.features(stimuli(house)).numpy(), atol=4e-3)
+
+
+def test_targets_go_on_after_a_kill(house, name, monkeypatch):
+    whole = load(house.inputs["clip"][0], "tokens")
+    monkeypatch.setattr(targets, "CHUNK", 40)
+    job = house.tokens(name)
+    calls = []
+
+    def dying(images, *args, tokens=Clip.tokens, **kwargs):
+        calls.append(len(args[0]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return tokens(images, *args, **kwargs)
+
+    monkeypatch.setattr(Clip, "tokens", dying)
+    with pytest.raises(KeyboardInterrupt):
+        targets.run(job)
+    targets.run(job)
+    assert calls == [40, 40, 40, 16], "the first chunk was computed once"
+    np.testing.assert_allclose(load(job.work, "tokens"), whole, atol=4e-3)
+
+
+def test_targets_refuse_what_float16_cannot_hold(house, name, monkeypatch):
+    tokens = Clip.tokens
+    monkeypatch.setattr(Clip, "tokens", lambda self, *args, **kwargs: 1e6 * tokens(self, *args, **kwargs))
+    with pytest.raises(UserError, match="tokens from image 0: a value is not finite in float16"):
+        targets.run(house.tokens(name))
+
+
+def test_truncated_stimuli_are_named(house, name, tmp_path):
+    copy = Path(shutil.copytree(house.inputs["stimuli"][0], tmp_path / "stimuli"))
+    with (copy / "images.h5").open("r+b") as file:
+        file.truncate(500)
+    job = with_inputs(house.tokens(name), stimuli=[copy])
+    with pytest.raises(UserError, match=r"images\.h5: cannot be read"):
+        targets.run(job)
