@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from mindeye2.errors import UserError
+from mindeye2.presets import PRESETS
 from mindeye2.settings import (
     Behav,
     Betas,
@@ -104,6 +105,34 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
+def with_presets(content: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with ``preset`` replaced by the settings it stands for, at the top and in each variant.
+
+    What stands beside a preset wins over it; a variant's preset, as the rest of its overlay, over the sections.
+    UserError names a preset that does not exist.
+    """
+    content = _with_preset(content)
+    matrix = content.get("matrix")
+    variants = matrix.get("variants") if isinstance(matrix, dict) else None
+    if not isinstance(variants, dict):
+        return content
+    expanded = {
+        name: _with_preset(overlay, f"matrix.variants.{name}.") if isinstance(overlay, dict) else overlay
+        for name, overlay in variants.items()
+    }
+    return {**content, "matrix": {**matrix, "variants": expanded}}
+
+
+def _with_preset(content: dict[str, Any], under: str = "") -> dict[str, Any]:
+    rest = dict(content)
+    name = rest.pop("preset", None)
+    if name is None:
+        return rest
+    if not isinstance(name, str) or name not in PRESETS:
+        raise UserError(f"{under}preset: {name!r} is no preset; choose from {', '.join(PRESETS)} or remove the line")
+    return merged(PRESETS[name], rest)
+
+
 def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
     """One line for the first thing that pydantic refused: field, value, rule and remedy."""
     problem = error.errors(include_url=False)[0]
@@ -120,12 +149,12 @@ def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
 
 
 def parse_config(content: dict[str, Any]) -> Config:
-    """Validate a whole configuration and apply the MINDEYE2_* variables to its paths.
+    """Validate a whole configuration, presets expanded, and apply the MINDEYE2_* variables to its paths.
 
     Raises UserError with one line that names the field, the value, the rule and the remedy.
     """
     try:
-        config = Config.parse(content)
+        config = Config.parse(with_presets(content))
     except ValidationError as error:
         raise UserError(first_problem(error)) from None
     moved = {

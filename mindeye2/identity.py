@@ -46,6 +46,7 @@ PLUMBING = frozenset(
         "job",
         "locks",
         "plan",
+        "presets",
         "progress",
         "reference",
         "runner",

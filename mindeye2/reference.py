@@ -4,6 +4,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from mindeye2.config import Config
+from mindeye2.presets import PRESETS
 from mindeye2.settings import Section
 
 INTRODUCTION = """# Settings
@@ -19,12 +20,19 @@ Numbers are never read from text: YAML takes `1e-4` for a word, so write `1.0e-4
 | `haxby.yaml` | leave one run out on real fMRI of one subject |
 
 *Free* settings change how long a stage takes or what it prints, never what it stores.
+
+`preset: NAME`, at the top of a file or of a variant, stands for the settings below; what the file or the variant
+says itself wins. [docs/fidelity.md](../docs/fidelity.md) gives the reason for each.
+
 """
 
 
 def config_reference() -> str:
     """Markdown: one table per section, one row per field with its default and its docstring."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, "| preset | settings |\n|---|---|\n"]
+    for name, sections in PRESETS.items():
+        settings = (f"`{section}: {_flow(values)}`" for section, values in sections.items())
+        parts.append(f"| `{name}` | {', '.join(settings)} |\n")
     for name, field in Config.model_fields.items():
         section = next(
             kind
@@ -47,6 +55,12 @@ def _rows(section: type[Section], under: str = "") -> list[str]:
         free = " *Free.*" if (field.json_schema_extra or {}).get("unkeyed") else ""
         rows.append(f"| `{under}{name}` | {shown} | {_paragraph(field.description)}{free} |\n")
     return rows
+
+
+def _flow(values: dict[str, object]) -> str:
+    import yaml
+
+    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000).strip()
 
 
 def _plain(value: object) -> object:

@@ -196,10 +196,18 @@ class Training(Section):
     """Weight of the low-level loss."""
     contrastive_scale: Weight = 0.1
     """Weight of the teacher's contrastive loss inside the low-level loss; 0 needs no teacher."""
+    mixing_targets: Literal["corrected", "legacy"] = since("corrected", before="corrected")
+    """What mixed trials are compared with: their own subject's pictures and latents in the same mixture, or the
+    original's targets (partners counted from the first subject's rows, rows that are their own partner short of
+    mass, latents unmixed)."""
     weight_decay: Weight = 0.01
-    """AdamW's decay; it is what makes the ridge a ridge. Norms and biases are left out."""
-    lr_schedule: Literal["cycle", "linear"] = "cycle"
-    """OneCycle, or linear decay."""
+    """AdamW's decay; it is what makes the ridge a ridge."""
+    decay_groups: Literal["matrices", "legacy"] = since("matrices", before="matrices")
+    """What is decayed: matrices and kernels; or, as in the original, norm gains and ridge biases too."""
+    lr_schedule: Literal["cycle", "linear", "legacy_linear"] = "cycle"
+    """OneCycle, linear decay, or the original's linear schedule, which rises to the last step."""
+    cycle_beta1: bool = since(True, before=True)
+    """OneCycle moves Adam's β1 from 0.95 to 0.85 and back, as the original did unawares; false keeps 0.9."""
     grad_clip: Weight = 1.0
     """Largest gradient norm; 0 switches clipping off."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
@@ -227,6 +235,8 @@ class Reconstruct(Section):
 
     num_images: Positive | None = None
     """Pictures to decode: the first so many test images by index, or all. Retrieval always uses the whole test set."""
+    repeats: Literal["equal", "legacy"] = since("equal", before="equal")
+    """Average over a picture's trials: all alike, or as the original's three passes, the first of two trials twice."""
     prior_steps: Positive = 20
     """Sampling steps of the diffusion prior."""
     steps: Positive = 38
@@ -255,6 +265,10 @@ class Evaluate(Section):
 
     blend_weight: Fraction = 0.25
     """Share of the low-level picture in a refined one."""
+    antialias: bool = since(False, before=False)
+    """Anti-alias pictures that shrink on their way into a metric; the published numbers come without."""
+    repeats: Literal["equal", "legacy"] = since("equal", before="equal")
+    """The same choice as reconstruct.repeats, for the measured betas behind brain correlation."""
     retrieval_pool: Positive = 300
     """Images of one retrieval draw; all of them where the test set is smaller."""
     retrieval_repetitions: Positive = 30

@@ -23,12 +23,18 @@ def brain_correlation(
     return mean_or_all(pearson_rows(tensor(measured)[:, inside], tensor(predicted)[:, inside]), per_image)
 
 
-def mean_per_group(rows: Float[Array, "n voxels"], group: Int[Array, "n"]) -> Float[Tensor, "groups voxels"]:
+def mean_per_group(
+    rows: Float[Array, "n voxels"], group: Int[Array, "n"], *, legacy: bool = False
+) -> Float[Tensor, "groups voxels"]:
     """Mean of the rows of each group, groups ascending; every repeat has the same weight.
 
-    The original repeats the first of two trials to make three, which weights them 2:1.
+    ``legacy`` weights two repeats 2:1, as the original does, which repeats the first to make three.
     """
     rows = tensor(rows)
     names, index = torch.unique(tensor(group), return_inverse=True)
-    sums = torch.zeros(len(names), rows.shape[1], dtype=rows.dtype).index_add_(0, index, rows)
-    return sums / torch.bincount(index)[:, None]
+    weight = torch.ones(len(rows), dtype=rows.dtype)
+    if legacy:
+        first = torch.full((len(names),), len(rows)).scatter_reduce_(0, index, torch.arange(len(rows)), "amin")
+        weight[first[torch.bincount(index) == 2]] = 2.0
+    sums = torch.zeros(len(names), rows.shape[1], dtype=rows.dtype).index_add_(0, index, weight[:, None] * rows)
+    return sums / torch.zeros(len(names), dtype=rows.dtype).index_add_(0, index, weight)[:, None]

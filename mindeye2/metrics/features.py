@@ -73,7 +73,7 @@ def _read(folder: Path) -> tuple[Path, dict[str, Tensor]]:
 
 
 def layer_features(
-    judge: nn.Module, layers: list[str], pictures: Images, *, px: int, batch_size: int
+    judge: nn.Module, layers: list[str], pictures: Images, *, px: int, batch_size: int, antialias: bool = False
 ) -> list[Features]:
     """Outputs of ``layers``, flattened, float32 on the CPU; pictures in [0, 1] are resized to ``px`` and normalised."""
     from torchvision.models.feature_extraction import create_feature_extractor
@@ -83,14 +83,14 @@ def layer_features(
     mean, std = (torch.tensor(value, device=device).view(1, 3, 1, 1) for value in (MEAN, STD))
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for batch in pictures.split(batch_size):
-        outputs = extract((resize(batch.to(device), px) - mean) / std)
+        outputs = extract((resize(batch.to(device), px, antialias=antialias) - mean) / std)
         for layer in layers:
             found[layer].append(outputs[layer].flatten(1).float().cpu())
     return [torch.cat(found[layer]) for layer in layers]
 
 
-def clip_features(clip: Clip, pictures: Images, *, batch_size: int) -> Features:
+def clip_features(clip: Clip, pictures: Images, *, batch_size: int, antialias: bool = False) -> Features:
     """Projected image embeddings, float32 on the CPU; pictures in [0, 1] are resized as for the other judges."""
     device = next(clip.parameters()).device
-    batches = pictures.split(batch_size)
-    return torch.cat([clip.embed_images(resize(batch.to(device), clip.image_px)).float().cpu() for batch in batches])
+    resized = (resize(batch.to(device), clip.image_px, antialias=antialias) for batch in pictures.split(batch_size))
+    return torch.cat([clip.embed_images(batch).float().cpu() for batch in resized])

@@ -24,40 +24,50 @@ Values = dict[str, dict[str, Float[Tensor, "n"]]]
 """Metric -> kind of picture -> one value per picture."""
 
 
-def low_level(truth: Images, pictures: Mapping[str, Images], *, px: int = PUBLISHED_PX) -> Values:
+def low_level(
+    truth: Images, pictures: Mapping[str, Images], *, px: int = PUBLISHED_PX, antialias: bool = False
+) -> Values:
     """Pixel correlation and SSIM at ``px``; every picture is resized once."""
     values: dict[str, dict[str, list[Tensor]]] = {metric: {kind: [] for kind in pictures} for metric in LOW_LEVEL}
     for first in range(0, len(truth), BATCH):
         batch = slice(first, first + BATCH)
-        own = resize(truth[batch], px)
+        own = resize(truth[batch], px, antialias=antialias)
         for kind, made in pictures.items():
-            other = resize(made[batch], px)
+            other = resize(made[batch], px, antialias=antialias)
             for metric, compute in LOW_LEVEL.items():
                 values[metric][kind].append(compute(own, other, px=px, per_image=True))
     return {metric: {kind: torch.cat(parts) for kind, parts in kinds.items()} for metric, kinds in values.items()}
 
 
 def judged(
-    judge: Judge, network: nn.Module, truth: Images, pictures: Mapping[str, Images], *, batch_size: int
+    judge: Judge,
+    network: nn.Module,
+    truth: Images,
+    pictures: Mapping[str, Images],
+    *,
+    batch_size: int,
+    antialias: bool = False,
 ) -> Values:
     """The metrics of one network; the truth passes it once."""
     layers = list(judge.layers.values())
-    own = layer_features(network, layers, truth, px=judge.px, batch_size=batch_size)
+    passing = {"px": judge.px, "batch_size": batch_size, "antialias": antialias}
+    own = layer_features(network, layers, truth, **passing)
     values: Values = {metric: {} for metric in judge.layers}
     for kind, made in pictures.items():
-        other = layer_features(network, layers, made, px=judge.px, batch_size=batch_size)
+        other = layer_features(network, layers, made, **passing)
         for metric, true, recon in zip(judge.layers, own, other, strict=True):
             compare = correlation_distance if metric in DISTANCES else two_way_identification
             values[metric][kind] = compare(true, recon, per_image=True)
     return values
 
 
-def judged_by_clip(clip: Clip, truth: Images, pictures: Mapping[str, Images], *, batch_size: int) -> Values:
+def judged_by_clip(
+    clip: Clip, truth: Images, pictures: Mapping[str, Images], *, batch_size: int, antialias: bool = False
+) -> Values:
     """Two-way identification by CLIP's projected image embeddings."""
-    own = clip_features(clip, truth, batch_size=batch_size)
-    return {
-        "clip": {
-            kind: two_way_identification(own, clip_features(clip, made, batch_size=batch_size), per_image=True)
-            for kind, made in pictures.items()
-        }
-    }
+    own = clip_features(clip, truth, batch_size=batch_size, antialias=antialias)
+    values = {}
+    for kind, made in pictures.items():
+        other = clip_features(clip, made, batch_size=batch_size, antialias=antialias)
+        values[kind] = two_way_identification(own, other, per_image=True)
+    return {"clip": values}

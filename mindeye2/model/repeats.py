@@ -19,6 +19,6 @@ def repeat_rows(images: np.ndarray, *, legacy: bool = False) -> tuple[np.ndarray
     for image, trials in zip(unique, rows, strict=True):
         if len(trials) > 3:
             raise UserError(
-                f"image {image}: {len(trials)} trials, but the legacy rule knows at most 3; average all of them instead"
+                f"image {image}: {len(trials)} trials, but the legacy rule knows at most 3; set repeats: equal"
             )
     return unique, [[trials[0]] * (3 - len(trials)) + trials for trials in rows]

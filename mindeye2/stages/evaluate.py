@@ -68,19 +68,21 @@ def run(job: Job) -> None:
 
 def _pictures(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip: Clip | None) -> None:
     """Truth and decoded pictures at the side of the decoded ones; refined ones blended with the low-level ones."""
-    truth = resize(_true_pictures(job.input("stimuli"), decoded.shown), decoded.pictures["unrefined"].shape[-1])
+    px, antialias = decoded.pictures["unrefined"].shape[-1], settings.antialias
+    truth = resize(_true_pictures(job.input("stimuli"), decoded.shown), px, antialias=antialias)
     pictures = {kind: torch.from_numpy(made.astype(np.float32)) for kind, made in decoded.pictures.items()}
     if "lowlevel" in pictures:
         pictures["refined"] = blend(pictures["refined"], pictures["lowlevel"], settings.blend_weight)
 
-    values = low_level(truth, pictures)
+    values = low_level(truth, pictures, antialias=antialias)
+    passing = {"batch_size": settings.batch_size, "antialias": antialias}
     for judge in JUDGES:
         folder = job.paths["weights"] / judge.network
         if folder.is_dir():
             network = load_judge(folder, judge.network).to(default_device())
-            values |= judged(judge, network, truth, pictures, batch_size=settings.batch_size)
+            values |= judged(judge, network, truth, pictures, **passing)
     if clip is not None:
-        values |= judged_by_clip(clip, truth, pictures, batch_size=settings.batch_size)
+        values |= judged_by_clip(clip, truth, pictures, **passing)
 
     for metric in METRICS:
         if metric not in values:

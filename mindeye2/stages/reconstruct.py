@@ -35,15 +35,15 @@ OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy", "captions.json", "pictures.png"
 def run(job: Job) -> None:
     """Decode the shared images, or every image shown in ``test_sessions``.
 
-    Each trial of an image goes through the decoder alone; its outputs are averaged with equal weights. A session
+    Each trial of an image goes through the decoder alone; its outputs are averaged as ``repeats`` says. A session
     of Haxby's data shows one picture per category, so there an item is a category's average over the session.
     Tokens and embeddings are written for all test images, pictures and captions for the first ``num_images``.
     """
     settings, device, weights = job.settings(Reconstruct), default_device(), job.paths["weights"]
     trials = _test_trials(job)
-    images, rows = repeat_rows(trials.image)
+    images, rows = repeat_rows(trials.image, legacy=settings.repeats == "legacy")
     count = min(settings.num_images or len(images), len(images))
-    np.savez(job.work / "test.npz", image=images, trials=np.array([len(group) for group in rows]))
+    np.savez(job.work / "test.npz", image=images, trials=np.array([len(set(group)) for group in rows]))
 
     model = MindEye.load(job.input("finetune")).to(device)
     voxels = torch.from_numpy(read_rows(job.input("betas") / "betas.h5", trials.row)).float()

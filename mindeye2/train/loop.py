@@ -89,16 +89,24 @@ class Trainer:
             lowlevel=settings.lowlevel_scale,
             contrastive=settings.contrastive_scale,
         )
+        self.legacy_mixing = settings.mixing_targets == "legacy"
         self.model = model.train().to(accelerator.device)
         self._freeze_untrained()
         # Alone there is nothing to prepare, and accelerate would import seconds' worth of torch to find that out.
         self.wrapped = self.model if accelerator.num_processes == 1 else accelerator.prepare_model(self.model)
-        self.optimizer = AdamW(parameter_groups(self.model.named_parameters(), weight_decay=settings.weight_decay))
+        self.optimizer = AdamW(
+            parameter_groups(
+                self.model.named_parameters(),
+                weight_decay=settings.weight_decay,
+                legacy=settings.decay_groups == "legacy",
+            )
+        )
         self.schedule = schedule(
             settings.lr_schedule,
             max_lr=settings.max_lr,
             num_epochs=settings.num_epochs,
             steps_per_epoch=batches.steps,
+            cycle_beta1=settings.cycle_beta1,
         )
         self.total_steps = settings.num_epochs * batches.steps
         self.step = 0
@@ -182,7 +190,9 @@ class Trainer:
         """Forward, backward, update; returns the losses without waiting for them."""
         current = phase(epoch, num_epochs=self.settings.num_epochs, mixup_pct=self.settings.mixup_pct)
         voxels, mix = self._mixed(epoch, index, batch) if current.mixing else (batch.voxels, None)
-        latents = None if batch.latents is None else self.batches.mine(mixed_latents(batch.latents, mix))
+        latents = batch.latents
+        if latents is not None:
+            latents = self.batches.mine(mixed_latents(latents, mix, legacy=self.legacy_mixing))
         draws = self._prior_draws(epoch, index, batch.tokens.shape[1:]) if self.scales.prior > 0 else None
         torch.manual_seed(self._seed("dropout", epoch, index, self.accelerator.process_index))
 
@@ -197,6 +207,7 @@ class Trainer:
             scales=self.scales,
             temperature=current.temperature,
             mix=mix,
+            legacy=self.legacy_mixing,
             gather=gather_rows,
         )
         self.optimizer.zero_grad()
@@ -218,7 +229,8 @@ class Trainer:
             names = (self.recipe.stage, "mix", epoch, index, subject.subject)
             generator = numpy_generator(self.recipe.seed, *names)
             mixes.append(draw_mix(len(voxels), generator=generator).to(voxels.device))
-        return [mix_rows(*pair) for pair in zip(batch.voxels, mixes, strict=True)], join_mixes(mixes)
+        voxels = [mix_rows(*pair) for pair in zip(batch.voxels, mixes, strict=True)]
+        return voxels, join_mixes(mixes, legacy=self.legacy_mixing)
 
     def _prior_draws(self, epoch: int, index: int, shape: Sequence[int]) -> PriorDraws:
         """The prior's draws of this process's rows: drawn for the whole batch, where the model computes.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -100,6 +100,7 @@ class AdamW:
 
 
 Schedule = Callable[[int], Rate]
+ScheduleKind = Literal["cycle", "linear", "legacy_linear"]
 
 
 def warmup_share(num_epochs: int) -> float:
@@ -136,9 +137,18 @@ def linear_decay(step: int, total_steps: int, *, max_lr: float) -> Rate:
     return Rate(max_lr * (1 - step / total_steps), STEADY_BETA1)
 
 
-def schedule(kind: str, *, max_lr: float, num_epochs: int, steps_per_epoch: int) -> Schedule:
-    """``cycle`` or ``linear`` over the whole run, as a function of the 0-based step."""
+def legacy_linear(step: int, total_steps: int, *, max_lr: float) -> Rate:
+    """max_lr · (1 + 2 · step / total) / 3: what the original's linear schedule does, a warm-up over the whole run."""
+    return Rate(max_lr * (1 + 2 * step / total_steps) / 3, STEADY_BETA1)
+
+
+def schedule(
+    kind: ScheduleKind, *, max_lr: float, num_epochs: int, steps_per_epoch: int, cycle_beta1: bool = True
+) -> Schedule:
+    """A schedule over the whole run, as a function of the 0-based step; ``cycle_beta1`` is for ``cycle`` alone."""
     total = num_epochs * steps_per_epoch
     if kind == "cycle":
-        return lambda step: one_cycle(step, total, max_lr=max_lr, warmup=warmup_share(num_epochs))
-    return lambda step: linear_decay(step, total, max_lr=max_lr)
+        warmup = warmup_share(num_epochs)
+        return lambda step: one_cycle(step, total, max_lr=max_lr, warmup=warmup, cycle_beta1=cycle_beta1)
+    linear = linear_decay if kind == "linear" else legacy_linear
+    return lambda step: linear(step, total, max_lr=max_lr)

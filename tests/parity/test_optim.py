@@ -33,10 +33,13 @@ def test_one_cycle(case, warmup):
     assert [rate.beta1 for rate in rates] == pytest.approx(gold["beta1"], rel=1e-9, abs=0)
 
 
-def test_linear_decays_where_the_original_warms_up():
-    gold = GOLD["linear_5x7_original_defect"]
-    lrs = [linear_decay(step, gold["total_steps"], max_lr=gold["max_lr"]).lr for step in range(gold["total_steps"])]
-    assert gold["lr"] == sorted(gold["lr"])
+@pytest.mark.parametrize("case", [case for case in GOLD if case.startswith("linear_")])
+def test_legacy_linear_warms_up_to_the_end_where_ours_decays(case):
+    gold = GOLD[case]
+    total, max_lr = gold["total_steps"], gold["max_lr"]
+    rates = [legacy_linear(step, total, max_lr=max_lr) for step in range(total)]
+    assert [rate.lr for rate in rates] == pytest.approx(gold["lr"], rel=1e-9, abs=0)
+    assert [rate.beta1 for rate in rates] == pytest.approx(gold["beta1"], rel=1e-9, abs=0)
+    lrs = [linear_decay(step, total, max_lr=max_lr).lr for step in range(total)]
     assert lrs == sorted(lrs, reverse=True)
-    assert lrs[0] == gold["max_lr"]
-    assert lrs[-1] == pytest.approx(gold["max_lr"] / gold["total_steps"])
+    assert (lrs[0], lrs[-1]) == pytest.approx((max_lr, max_lr / total))

@@ -161,9 +161,10 @@ def test_words_are_cut_at_everything_else():
     assert words("Two dogs' 3rd-best BOWL.") == ["two", "dogs", "3rd", "best", "bowl"]
 
 
-def test_repeats_weigh_the_same():
-    rows = np.array([[0.0], [10.0], [1.0], [2.0]], np.float32)
-    assert mean_per_group(rows, np.array([7, 3, 7, 7])).flatten().tolist() == [10.0, 1.0]
+def test_repeats_weigh_the_same_unless_legacy():
+    rows, group = np.array([[0.0], [10.0], [1.0], [2.0], [3.0], [9.0]], np.float32), np.array([7, 3, 7, 7, 5, 5])
+    assert mean_per_group(rows, group).flatten().tolist() == [10.0, 6.0, 1.0]
+    assert mean_per_group(rows, group, legacy=True).flatten().tolist() == [10.0, 5.0, 1.0]
 
 
 def test_svm_learns_from_the_other_sessions_only():

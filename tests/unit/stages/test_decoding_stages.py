@@ -43,6 +43,21 @@ def test_repeats_are_encoded_apart_and_averaged(house):
     assert (tokens.mean(dim=0) - ofmean).abs().max() > 1e-2
 
 
+def test_legacy_repeats_count_the_first_of_two_trials_twice(house, name):
+    folder = house.finish(reconstruct, house.reconstruct(name, repeats="legacy"))
+    with np.load(folder / "test.npz") as test:
+        assert test["trials"].tolist() == [3, 2, 1, 1, 1]
+    model = MindEye.load(house.inputs["finetune"][0])
+    with h5py.File(house.inputs["betas"][0] / "betas.h5") as file:
+        rows = torch.from_numpy(file["betas"][24:])
+    with torch.inference_mode():
+        first, second = model.encode(rows[[1, 5]]).retrieval
+    np.testing.assert_allclose(load(folder, "retrieval")[1], ((2 * first + second) / 3).numpy(), atol=2e-3, rtol=1e-3)
+    equal = load(house.inputs["reconstruct"][0], "retrieval")
+    np.testing.assert_array_equal(load(folder, "retrieval")[[0, 2, 3, 4]], equal[[0, 2, 3, 4]])
+    assert np.abs(load(folder, "retrieval")[1] - equal[1]).max() > 1e-2
+
+
 def test_pictures_depend_on_neither_batch_size_nor_number(house, name):
     whole = house.inputs["reconstruct"][0]
     one = house.finish(reconstruct, house.reconstruct(name, batch_size=1, num_images=2))

@@ -9,6 +9,7 @@ import pytest
 from finished_objects import PX, SESSIONS, SHARED, TOKENS, WIDTH, load, metrics, stimuli, with_inputs
 
 from mindeye2.errors import UserError
+from mindeye2.metrics.resizing import resize
 from mindeye2.stages import evaluate, reconstruct, refine
 
 
@@ -66,6 +67,22 @@ def test_blend_weight_mixes_the_lowlevel_picture_into_the_refined(house, name):
     ]
     kinds = [[table["", "ssim", picture]["value"] for picture in ("lowlevel", "refined")] for table in values]
     assert kinds[1][1] == kinds[1][0] == kinds[0][0] != kinds[0][1]
+
+
+def test_antialias_shrinks_the_truth_as_it_says(house, name, tmp_path):
+    """Decoded pictures of half the side are the truth, shrunk with anti-aliasing."""
+    inputs = perfect(house, tmp_path)
+    small = resize(stimuli(house)[list(SHARED[:4])], PX // 2, antialias=True).half().numpy()
+    for folder, kind in (
+        *((inputs["reconstruct"][0], kind) for kind in ("lowlevel", "unrefined")),
+        (inputs["refine"][0], "refined"),
+    ):
+        np.save(folder / f"{kind}.npy", small)
+    jobs = [with_inputs(house.evaluate(f"{name}-{choice}", antialias=choice), **inputs) for choice in (True, False)]
+    smooth, aliased = (metrics(house.finish(evaluate, job)) for job in jobs)
+    for metric in ("pixel_correlation", "ssim"):
+        assert float(smooth["", metric, "unrefined"]["value"]) == pytest.approx(1.0, abs=1e-5)
+        assert float(aliased["", metric, "unrefined"]["value"]) < 0.9995
 
 
 def test_folds_are_pooled_and_categories_named(house, name):

@@ -222,3 +222,41 @@ def test_several_subjects_share_all_but_the_ridges(tmp_path):
         not torch.equal(before[f"ridge.linears.{s}.weight"], after[f"ridge.linears.{s}.weight"]) for s in range(3)
     )
     assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def first_losses(folder, **settings):
+    """Losses of one step of two subjects, all of it in the mixing phase, before anything was learned."""
+    data = toy_data(voxels=(30, 20), trials=6)
+    rows = toy_trainer(folder, data=data, num_epochs=1, mixup_pct=1.0, **settings).fit()
+    assert [row["step"] for row in rows] == [1]
+    return rows[0]
+
+
+def test_mixing_targets_reach_the_contrastive_and_the_lowlevel_loss(tmp_path):
+    corrected = first_losses(tmp_path / "corrected")
+    legacy = first_losses(tmp_path / "legacy", mixing_targets="legacy")
+    assert corrected["prior"] == legacy["prior"] and corrected["contrastive"] == legacy["contrastive"]
+    assert corrected["lowlevel"] != pytest.approx(legacy["lowlevel"], rel=1e-3)
+    assert corrected["clip"] != pytest.approx(legacy["clip"], rel=1e-3)
+
+
+def test_legacy_partners_of_the_second_subject_are_pictures_of_the_first(tmp_path):
+    for choice, first in (("corrected", 6), ("legacy", 0)):
+        trainer = toy_trainer(tmp_path / choice, data=toy_data(voxels=(30, 20)), mixing_targets=choice)
+        _, mix = trainer._mixed(0, 0, trainer.batches.load(0, 0))
+        assert sorted(mix.partner[6:].tolist()) == list(range(first, first + 6))
+
+
+def test_optimiser_settings_reach_the_optimiser(tmp_path):
+    def decayed(trainer):
+        return {name for group in trainer.optimizer.groups if group["weight_decay"] for name in group["names"]}
+
+    plain = toy_trainer(tmp_path / "plain")
+    legacy = toy_trainer(tmp_path / "legacy", decay_groups="legacy", cycle_beta1=False)
+    added = decayed(legacy) - decayed(plain)
+    assert "ridge.linears.0.bias" in added and "prior.network.norm.gain" in added
+    assert not any("bias" in name for name in added if not name.startswith("ridge."))
+    assert decayed(plain) < decayed(legacy)
+    assert (plain.schedule(0).beta1, legacy.schedule(0).beta1) == (0.95, 0.9)
+    rising = toy_trainer(tmp_path / "rising", lr_schedule="legacy_linear")
+    assert rising.schedule(rising.total_steps).lr == pytest.approx(3e-3)

@@ -84,7 +84,7 @@ def test_state_goes_out_and_in():
     assert same(trained_for(3, optimizer.step, model), trained_for(3, resumed.step, twin))
 
 
-@pytest.mark.parametrize("kind", ["cycle", "linear"])
+@pytest.mark.parametrize("kind", ["cycle", "linear", "legacy_linear"])
 @pytest.mark.parametrize(("num_epochs", "steps"), [(1, 1), (1, 2), (1, 7), (2, 1), (2, 6), (3, 1), (150, 3)])
 def test_runs_of_every_length(kind, num_epochs, steps):
     rates = [
@@ -92,7 +92,7 @@ def test_runs_of_every_length(kind, num_epochs, steps):
     ]
     assert all(math.isfinite(rate.lr) and 0 < rate.lr <= 1e-3 for rate in rates)
     assert all(0.85 <= rate.beta1 <= 0.95 for rate in rates)
-    if len(rates) > 4:
+    if len(rates) > 4 and kind != "legacy_linear":
         assert rates[-1].lr < 0.5 * max(rate.lr for rate in rates)
 
 
@@ -105,4 +105,15 @@ def test_peak_at_the_end_of_the_second_epoch():
 
 
 def test_beta1_stays_when_it_is_not_cycled():
-    assert {one_cycle(k, 20, max_lr=1.0, warmup=0.2, cycle_beta1=False).beta1 for k in range(20)} == {0.9}
+    steady = schedule("cycle", max_lr=1.0, num_epochs=10, steps_per_epoch=2, cycle_beta1=False)
+    cycled = schedule("cycle", max_lr=1.0, num_epochs=10, steps_per_epoch=2)
+    assert {steady(k).beta1 for k in range(20)} == {0.9}
+    assert [steady(k).lr for k in range(20)] == [cycled(k).lr for k in range(20)]
+    assert cycled(3).beta1 == pytest.approx(0.85)
+
+
+def test_legacy_linear_rises_where_linear_falls():
+    kinds = [schedule(kind, max_lr=3.0, num_epochs=4, steps_per_epoch=1) for kind in ("legacy_linear", "linear")]
+    rising, falling = ([rate(k).lr for k in range(4)] for rate in kinds)
+    assert rising == pytest.approx([1.0, 1.5, 2.0, 2.5])
+    assert falling == pytest.approx([3.0, 2.25, 1.5, 0.75])
