@@ -60,22 +60,12 @@ class Config(Section):
                     f"matrix.subjects: {subject} is not in dataset.sessions; "
                     f"choose from {', '.join(map(str, sorted(known)))} or add its number of sessions there"
                 )
-            if matrix.split == "shared" and max(matrix.sessions) > known[subject]:
-                raise ValueError(
-                    f"matrix.sessions: {max(matrix.sessions)} sessions of subject {subject}, which has "
-                    f"{known[subject]}; ask for at most {known[subject]} or take the subject out of matrix.subjects"
-                )
         for field in ("subjects", "sessions", "seeds"):
-            values = getattr(matrix, field)
-            if len(set(values)) != len(values):
-                raise ValueError(f"matrix.{field}: {list(values)} names a value twice; name each once")
+            _check_each_once(f"matrix.{field}", getattr(matrix, field))
         for name in matrix.variants:
-            settings = self.variant(name)
-            if settings.finetune.init == "pretrained" and len(known) < 2:
-                raise ValueError(
-                    f"matrix.variants.{name}: finetune.init is pretrained, but dataset.sessions has no other subject "
-                    "to pretrain on; set finetune.init: scratch"
-                )
+            self._check_sessions(name)
+            self._check_training(name)
+            self._check_decoding(name)
         if self.simulate and self.simulate.voxels.keys() != known.keys():
             raise ValueError(
                 f"simulate.voxels names subjects {sorted(self.simulate.voxels)}, dataset.sessions {sorted(known)}; "
@@ -83,9 +73,60 @@ class Config(Section):
             )
         return self
 
+    def _check_sessions(self, name: str) -> None:
+        own = self.matrix.variants[name].sessions
+        field, counts = (f"matrix.variants.{name}.sessions", own) if own else ("matrix.sessions", self.matrix.sessions)
+        _check_each_once(field, counts)
+        for subject in self.matrix.subjects if self.matrix.split == "shared" else ():
+            known = self.dataset.sessions[subject]
+            if max(counts) > known:
+                raise ValueError(
+                    f"{field}: {max(counts)} sessions of subject {subject}, which has {known}; "
+                    f"ask for at most {known} or take the subject out of matrix.subjects"
+                )
+
+    def _check_training(self, name: str) -> None:
+        """Every evaluated subject has others to pretrain on, where there is pretraining."""
+        settings = self.variant(name)
+        for subject in settings.pretrain.subjects or ():
+            if subject not in self.dataset.sessions:
+                raise ValueError(
+                    f"matrix.variants.{name}: pretrain.subjects names {subject}, which is not in dataset.sessions; "
+                    f"choose from {', '.join(map(str, sorted(self.dataset.sessions)))}"
+                )
+        for subject in self.matrix.subjects if settings.finetune.init == "pretrained" else ():
+            if not settings.pretraining_subjects(subject):
+                raise ValueError(
+                    f"matrix.variants.{name}: finetune.init is pretrained, but there is no subject to pretrain on but "
+                    f"{subject} itself; set finetune.init: scratch, or name others in pretrain.subjects"
+                )
+
+    def _check_decoding(self, name: str) -> None:
+        """Pictures come from a trained prior that estimates the tokens which the unCLIP network decodes."""
+        settings = self.variant(name)
+        if settings.reconstruct.num_images == 0:
+            return
+        hindrance = None
+        if settings.finetune.prior_scale == 0:
+            hindrance = "finetune.prior_scale is 0, so that no prior is trained"
+        elif settings.targets.network != "clip":
+            hindrance = f"targets.network is {settings.targets.network}, whose tokens the unCLIP network does not know"
+        if hindrance:
+            raise ValueError(
+                f"matrix.variants.{name}: {hindrance}, and pictures cannot be decoded; set reconstruct.num_images: 0"
+            )
+
+    def pretraining_subjects(self, held_out: int) -> list[int]:
+        """Who a model is pretrained on that is then fine-tuned on ``held_out``, ascending."""
+        return sorted(set(self.pretrain.subjects or self.dataset.sessions) - {held_out})
+
+    def sessions_of(self, variant: str) -> tuple[int, ...]:
+        """Numbers of sessions that a variant is trained on."""
+        return self.matrix.variants[variant].sessions or self.matrix.sessions
+
     def variant(self, name: str) -> "Config":
         """This configuration under one variant's overlay; ValueError names a field that does not fit."""
-        overlay = self.matrix.variants[name].model_dump(exclude_defaults=True)
+        overlay = self.matrix.variants[name].model_dump(exclude_defaults=True, exclude={"sessions"})
         changed = {}
         for section, values in overlay.items():
             base = getattr(self, section)
@@ -94,6 +135,11 @@ class Config(Section):
             except ValidationError as error:
                 raise ValueError(first_problem(error, ("matrix", "variants", name, section))) from None
         return self.model_copy(update=changed)
+
+
+def _check_each_once(field: str, values: tuple[int, ...]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{field}: {list(values)} names a value twice; name each once")
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

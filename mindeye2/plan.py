@@ -104,7 +104,6 @@ class _Branch:
     def __init__(self, plan: Plan, variant: str, fingerprints: Fingerprints):
         self.plan, self.variant, self.prints = plan, variant, fingerprints
         self.config = plan.config.variant(variant)
-        self.subjects = sorted(self.config.dataset.sessions)
         self._made: dict[tuple, Node] = {}
 
     def _once(self, make: Callable[[], Node], *name) -> Node:
@@ -170,7 +169,7 @@ class _Branch:
 
     def _target(self, network: str) -> Node:
         targets = self.config.targets.keyed()
-        matters = {"clip": "pixel_range", "lowlevel_vae": "lowlevel_vae", "convnext": "augmented_views"}[network]
+        matters = {"lowlevel_vae": "lowlevel_vae", "convnext": "augmented_views"}.get(network, "pixel_range")
         folder = self.config.targets.lowlevel_vae if network == "lowlevel_vae" else network
         return self.plan.add(
             "targets",
@@ -180,8 +179,11 @@ class _Branch:
             self.prints.network(folder),
         )
 
+    def tokens(self) -> Node:
+        return self.target(self.config.targets.network)
+
     def _training_targets(self, settings) -> dict[str, Node]:
-        roles = {"clip": self.target("clip")}
+        roles = {"clip": self.tokens()}
         if self.config.model.lowlevel:
             roles["lowlevel_vae"] = self.target("lowlevel_vae")
             if settings.contrastive_scale > 0 and settings.lowlevel_scale > 0:
@@ -189,13 +191,14 @@ class _Branch:
         return roles
 
     def pretrain(self, held_out: int, seed: int) -> Node:
-        others = [subject for subject in self.subjects if subject != held_out]
+        others = self.config.pretraining_subjects(held_out)
         return self.plan.add(
             "pretrain",
             f"{self.variant}/without-subj{held_out:02d}/seed{seed}",
             {
                 "model": self.config.model.keyed(),
-                "pretrain": self.config.pretrain.keyed(),
+                # Who is trained on stands beside it, so that naming everybody is the same object as naming nobody.
+                "pretrain": self.config.pretrain.model_copy(update={"subjects": None}).keyed(),
                 "subjects": others,
                 "seed": seed,
             },
@@ -207,7 +210,7 @@ class _Branch:
         )
 
     def fold(self, name: str, subject: int, train: list[int], test: list[int] | None, seed: int, pretrain: Node | None):
-        """finetune, reconstruct and refine of one set of training sessions and one test set."""
+        """finetune, reconstruct and, unless it is left out, refine of one set of training sessions and one test set."""
         config = self.config
         data = {"behav": self.behav(subject), "betas": self.betas(subject)}
         finetune = self.plan.add(
@@ -222,8 +225,9 @@ class _Branch:
             },
             {**data, **self._training_targets(config.finetune), "pretrain": pretrain},
         )
-        networks = ["unclip", "vae", "captioner"]
-        if config.model.lowlevel and config.targets.lowlevel_vae not in networks:
+        pictures = config.reconstruct.num_images != 0
+        networks = ["unclip", "vae", "captioner"] if pictures else []
+        if pictures and config.model.lowlevel and config.targets.lowlevel_vae not in networks:
             networks.append(config.targets.lowlevel_vae)
         reconstruct = self.plan.add(
             "reconstruct",
@@ -239,13 +243,15 @@ class _Branch:
             {"finetune": finetune, **data},
             self._networks(networks),
         )
-        refine = self.plan.add(
-            "refine",
-            name,
-            {"refine": config.refine.keyed(), "seed": seed},
-            {"reconstruct": reconstruct},
-            self._networks(["sdxl", "vae"]),
-        )
+        refine = None
+        if pictures and config.refine.strength > 0:
+            refine = self.plan.add(
+                "refine",
+                name,
+                {"refine": config.refine.keyed(), "seed": seed},
+                {"reconstruct": reconstruct},
+                self._networks(["sdxl", "vae"]),
+            )
         return finetune, reconstruct, refine
 
     def _networks(self, names: list[str]) -> dict[str, dict]:
@@ -273,8 +279,9 @@ class _Branch:
                 )
                 for test in every
             ]
-        finetune, reconstruct, refine = (list(nodes) for nodes in zip(*folds, strict=True))
-        judges = [name for name in (config.evaluate.clip, *JUDGES) if self.prints.has_network(name)]
+        finetune, reconstruct, refine = ([node for node in nodes if node] for nodes in zip(*folds, strict=True))
+        judging = (config.evaluate.clip, *JUDGES) if config.reconstruct.num_images != 0 else ()
+        judges = [name for name in judging if self.prints.has_network(name)]
         evaluate = self.plan.add(
             "evaluate",
             name,
@@ -283,7 +290,7 @@ class _Branch:
                 "reconstruct": reconstruct,
                 "refine": refine,
                 "stimuli": self.stimuli(),
-                "clip": self.target("clip"),
+                "clip": self.tokens(),
                 "behav": self.behav(subject),
                 "betas": self.betas(subject),
             },
@@ -304,7 +311,7 @@ def make_plan(config: Config, folder: Path = PLAN_FOLDER) -> Plan:
             branch = _Branch(plan, variant, prints)
             for subject in matrix.subjects:
                 known = config.dataset.sessions[subject]
-                counts = matrix.sessions if matrix.split == "shared" else [known - 1]
+                counts = config.sessions_of(variant) if matrix.split == "shared" else [known - 1]
                 for sessions in counts:
                     for seed in matrix.seeds:
                         plan.cells.append(branch.cell(subject, sessions, seed))

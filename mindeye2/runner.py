@@ -74,7 +74,7 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
     paths = {name: Path(path) for name, path in frozen["paths"].items()}
     module.run(Job(stage, key, spec["config"], inputs, paths, work, frozen["free"]))
 
-    _keep_only(work, module.OUTPUTS)
+    _keep_only(work, module.OUTPUTS + getattr(module, "OPTIONAL", ()))
     for pattern in module.OUTPUTS:
         if not any(work.glob(pattern)):
             raise RuntimeError(f"{stage} {key}: finished without its declared output {pattern}")

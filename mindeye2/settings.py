@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -127,6 +128,9 @@ class Betas(Section):
 class Targets(Section):
     """What the frozen networks say of each picture."""
 
+    network: Literal["clip", "openai_clip"] = since("clip", before="clip")
+    """Network of the weights folder that gives the tokens: its patches, which the unCLIP network decodes, or, for
+    openai_clip, class token and patches in the joint space (257 x 768 of ViT-L/14), which nothing here decodes."""
     pixel_range: Literal["legacy01", "pm1"] = "legacy01"
     """How CLIP sees a [0, 1] picture: as [0.5, 1] (the released models), or as it is."""
     lowlevel_vae: Literal["lowlevel_vae", "vae"] = "lowlevel_vae"
@@ -161,6 +165,9 @@ class Model(Section):
 
     hidden_dim: Positive = 4096
     """Width h of the latent space that subjects share."""
+    alignment: Literal["ridge", "mlp"] = since("ridge", before="ridge")
+    """What takes each subject's voxels to h: an affine map, or MindEye1's input layer with LayerNorm, GELU
+    and dropout."""
     backbone: Literal["residual_mlp", "linear", "legacy_mixer"] = "residual_mlp"
     """What the paper describes, an affine map, or what the released models really compute."""
     num_blocks: Positive = 4
@@ -181,7 +188,10 @@ class Model(Section):
 
 class Training(Section):
     num_epochs: Positive = 150
-    """Passes over the training trials of the subject that has most."""
+    """Epochs, of a length that trials_per_session sets."""
+    trials_per_session: Positive | None = since(None, before=None)
+    """Trials that an epoch takes, of all subjects together, for each session of the subject with most: 750 is the
+    published length. None: as many steps as one pass over the trials of the subject with most of them takes."""
     max_lr: Rate = 3e-4
     """Peak of the learning-rate schedule."""
     batch_size: Positive = 24
@@ -219,6 +229,8 @@ class Training(Section):
 class Pretrain(Training):
     """Training on every subject but the evaluated one."""
 
+    subjects: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = since(None, before=None)
+    """Subjects to train on, of which the evaluated one is left out; None: every other subject of dataset.sessions."""
     batch_size: Positive = 42
     """Trials of one step, the same number of every subject."""
 
@@ -233,8 +245,9 @@ class Finetune(Training):
 class Reconstruct(Section):
     """From test trials to pictures and captions."""
 
-    num_images: Positive | None = None
-    """Pictures to decode: the first so many test images by index, or all. Retrieval always uses the whole test set."""
+    num_images: Count | None = None
+    """Pictures to decode: the first so many test images by index, or all. 0 decodes neither pictures nor captions.
+    Retrieval always uses the whole test set."""
     repeats: Literal["equal", "legacy"] = since("equal", before="equal")
     """Average over a picture's trials: all alike, or as the original's three passes, the first of two trials twice."""
     prior_steps: Positive = 20
@@ -253,7 +266,9 @@ class Refine(Section):
     steps: Positive = 25
     """Steps of the whole schedule, of which the last strength x steps are run."""
     strength: Fraction = 0.5
-    """Share of the schedule that is run: larger is more caption, less picture."""
+    """Share of the schedule that is run: larger is more caption, less picture; 0 leaves refinement out."""
+    prompt: Literal["caption", "empty"] = since("caption", before="caption")
+    """What the pictures are refined towards: the predicted caption, or no text."""
     guidance: Weight = 5.0
     """Classifier-free guidance by the caption."""
     batch_size: Positive = unkeyed(8)
@@ -295,6 +310,8 @@ class Tables(Section):
 class Variant(Section):
     """Settings of the sections in which a variant differs from the rest of the configuration."""
 
+    sessions: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Numbers of sessions of this variant alone, instead of matrix.sessions."""
     betas: dict[str, Any] = {}
     targets: dict[str, Any] = {}
     model: dict[str, Any] = {}
@@ -319,7 +336,7 @@ class Matrix(Section):
     variants: Annotated[
         dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Variant], Field(min_length=1)
     ] = {"default": Variant(), "scratch": Variant(finetune={"init": "scratch"})}
-    """Name -> overlay."""
+    """Name -> overlay: settings of sections, and sessions to have other numbers of them than the rest."""
 
 
 class Simulate(Section):

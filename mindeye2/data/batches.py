@@ -158,8 +158,9 @@ def epoch_order(
 class Batches:
     """The batches of a run: ``steps`` per epoch, ``rows`` trials each, ``per_subject`` of every subject.
 
-    An epoch is one pass over the trials of the subject that has most of them, less the rest that fills no batch.
-    Of the rows, this process computes its own: every ``processes``-th one, from ``process`` on.
+    An epoch is ``epoch_trials`` trials of all subjects together, or one pass over the trials of the subject that has
+    most of them, less the rest that fills no batch. Of the rows, this process computes its own: every
+    ``processes``-th one, from ``process`` on.
     """
 
     def __init__(
@@ -170,6 +171,7 @@ class Batches:
         batch_size: int,
         seed: int,
         stage: str,
+        epoch_trials: int | None = None,
         process: int = 0,
         processes: int = 1,
     ):
@@ -177,7 +179,8 @@ class Batches:
         _check_images(self.subjects, targets)
         self.per_subject = self._per_subject(batch_size)
         self.rows = self.per_subject * len(self.subjects)
-        self.steps = max(1, max(len(each.image) for each in self.subjects) // self.per_subject)
+        one_pass = max(len(each.image) for each in self.subjects) // self.per_subject
+        self.steps = max(1, one_pass if epoch_trials is None else epoch_trials // self.rows)
         if self.rows % processes:
             raise UserError(
                 f"batch_size: {self.rows} trials of a batch do not divide among {processes} devices; "

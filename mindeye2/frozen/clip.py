@@ -61,14 +61,17 @@ class Clip(nn.Module):
 
         The norm is asked for explicitly: open_clip 2.20 to 2.22 returned tokens without it.
         """
-        taken = self.network.visual.forward_intermediates(
-            self._seen(images, pixel_range),
-            indices=1,
-            normalize_intermediates=True,
-            output_fmt="NLC",
-            intermediates_only=True,
-        )
-        return taken["image_intermediates"][-1]
+        return self._final_tokens(images, pixel_range)[1]
+
+    @torch.no_grad()
+    def projected_tokens(self, images: Images, *, pixel_range: PixelRange) -> Tokens:
+        """``√d z_i / |z_0|``: class token z_0 and patches z_i after the final LayerNorm, projected to the d dimensions
+        of the embeddings.
+
+        MindEye1's targets: what Versatile Diffusion is conditioned on, times the scale of DALL-E 2's prior.
+        """
+        tokens = torch.cat(self._final_tokens(images, pixel_range), dim=1) @ self.network.visual.proj
+        return tokens * math.sqrt(tokens.shape[-1]) / tokens[:, :1].norm(dim=-1, keepdim=True)
 
     @torch.no_grad()
     def embed_images(self, images: Images, *, pixel_range: PixelRange = "pm1") -> Float[Tensor, "batch embed"]:
@@ -84,6 +87,18 @@ class Clip(nn.Module):
                 "use the complete CLIP weights"
             )
         return normalize(self.network.encode_text(self.tokenizer(texts).to(self.mean.device)), dim=-1)
+
+    def _final_tokens(self, images: Images, pixel_range: PixelRange) -> tuple[Tensor, Tensor]:
+        """Class token and patch tokens of the last layer, after the final LayerNorm."""
+        taken = self.network.visual.forward_intermediates(
+            self._seen(images, pixel_range),
+            indices=1,
+            normalize_intermediates=True,
+            output_fmt="NLC",
+            output_extra_tokens=True,
+            intermediates_only=True,
+        )
+        return taken["image_intermediates_prefix"][-1], taken["image_intermediates"][-1]
 
     def _seen(self, images: Tensor, pixel_range: PixelRange) -> Tensor:
         images = resize(images, self.image_px)

@@ -53,7 +53,7 @@ def refine_pictures(
     pipeline,
     *,
     pictures: Images,
-    captions: list[str],
+    prompts: list[str],
     generators: Sequence[torch.Generator],
     steps: int = 25,
     strength: float = 0.5,
@@ -65,8 +65,8 @@ def refine_pictures(
     """
     side, native = refined_px(pipeline)
     return pipeline(
-        prompt=captions,
-        negative_prompt=[NEGATIVE_PROMPT] * len(captions),
+        prompt=prompts,
+        negative_prompt=[NEGATIVE_PROMPT] * len(prompts),
         image=F.interpolate(pictures.float(), size=(side, side), mode="bilinear", align_corners=False),
         generator=list(generators),
         output_type="pt",

@@ -16,13 +16,13 @@ from mindeye2.model.diffusion import DiffusionPrior, PriorDraws
 from mindeye2.model.heads import RetrievalHead, TokenHead
 from mindeye2.model.lowlevel import LowLevelBranch
 from mindeye2.model.prior import PriorNetwork
-from mindeye2.model.ridge import Ridge
+from mindeye2.model.ridge import Alignment, Ridge
 from mindeye2.model.weights import NOTE, TENSORS, check_state, read_note, read_tensors, write_weights
 from mindeye2.shapes import Latent, Latents, Tokens, Voxels
 
 RIDGE = "ridge."
 # What a model may not share with the one that it starts from.
-OWN_SIZES = frozenset({"voxels", "subjects", "dropout", "lowlevel_dropout"})
+OWN_SIZES = frozenset({"voxels", "subjects", "alignment", "dropout", "lowlevel_dropout"})
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class MindEye(nn.Module):
         tokens: int,
         clip_dim: int,
         subjects: Sequence[int] | None = None,
+        alignment: Alignment = "ridge",
         backbone: BackboneKind = "residual_mlp",
         num_blocks: int = 4,
         dropout: float = 0.15,
@@ -88,6 +89,7 @@ class MindEye(nn.Module):
             "hidden_dim": hidden_dim,
             "tokens": tokens,
             "clip_dim": clip_dim,
+            "alignment": alignment,
             "backbone": backbone,
             "num_blocks": num_blocks,
             "dropout": dropout,
@@ -110,7 +112,7 @@ class MindEye(nn.Module):
                 f"subjects={list(subjects)}: must be ascending and as many as voxels={list(voxels)}; "
                 "give both in ascending order of the subjects"
             )
-        self.ridge = Ridge(voxels=voxels, hidden_dim=hidden_dim)
+        self.ridge = Ridge(voxels=voxels, hidden_dim=hidden_dim, alignment=alignment)
         self.backbone = build_backbone(backbone, hidden_dim=hidden_dim, num_blocks=num_blocks, dropout=dropout)
         self.token_head = TokenHead(hidden_dim=hidden_dim, tokens=tokens, clip_dim=clip_dim)
         self.retrieval = RetrievalHead(clip_dim=clip_dim) if retrieval else None

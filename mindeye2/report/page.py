@@ -13,7 +13,7 @@ from mindeye2.report.figures import marker_key
 from mindeye2.report.histories import Histories, read_runs
 from mindeye2.report.page_tables import PageTable, detail_table, main_table, where
 from mindeye2.report.panels import metric_panels
-from mindeye2.report.pictures import comparison, gallery, tile_side_px
+from mindeye2.report.pictures import comparison, gallery, has_pictures, tile_side_px
 from mindeye2.report.provenance import duration, keys_of
 from mindeye2.report.published import VARIANT as PUBLISHED
 from mindeye2.report.summary import overall
@@ -153,13 +153,13 @@ def _pictures(view: View) -> dict[str, Any]:
         return {"galleries": [], "comparisons": [], "pixelated": False}
     count, seen = run.pictures_per_subject, "target" if account(run.config) == "haxby" else "seen"
     first_seed = run.cells[0].seed
-    compared = {
-        subject: [c for c in run.cells if c.subject == subject and c.seed == first_seed] for subject in view.subjects
-    }
+    shown = [cell for cell in run.cells if cell.seed == first_seed and has_pictures(cell)]
+    subjects = [subject for subject in view.subjects if has_pictures(view.of_default(subject))]
+    compared = {subject: [cell for cell in shown if cell.subject == subject] for subject in subjects}
     tiles = count * sum(_KINDS_PER_PICTURE + 1 + len(cells) for cells in compared.values())
     side = tile_side_px(tiles)
     galleries, comparisons = [], []
-    for subject in view.subjects:
+    for subject in subjects:
         reference = view.of_default(subject)
         galleries.append((subject, reference.sessions, gallery(reference, count, side, seen=seen, unit=view.unit)))
         cells = [(f"{cell.variant}, {plural(cell.sessions, view.unit)}", cell) for cell in compared[subject]]

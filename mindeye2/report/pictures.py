@@ -84,6 +84,17 @@ def _items(cell: Cell, count: int) -> list[_Item]:
     return items
 
 
+def has_pictures(cell: Cell) -> bool:
+    """Whether anything was decoded: not where only retrieval was asked for."""
+    return (cell.reconstruct[0] / "unrefined.npy").exists()
+
+
+def _kinds(cell: Cell, fold: int) -> dict[str, Path]:
+    """Kind of picture -> the object that holds it, from the roughest to the most finished."""
+    kinds = dict.fromkeys(("lowlevel", "unrefined"), cell.reconstruct[fold])
+    return {**kinds, "refined": cell.refine[fold]} if cell.refine else kinds
+
+
 def _array(folder: Path, name: str) -> np.ndarray:
     return read_array(folder / f"{name}.npy")
 
@@ -127,11 +138,11 @@ def gallery(cell: Cell, count: int, side_px: int, *, seen: str, unit: str) -> li
     true = read_stimuli(cell.stimuli, [item.image for item in items])
     decoded = []
     for item, picture in zip(items, true, strict=True):
-        reconstruct, refine = cell.reconstruct[item.fold], cell.refine[item.fold]
+        reconstruct = cell.reconstruct[item.fold]
         title = _title(cell, item, unit)
         caption, said = _text(cell.stimuli, item.image), _text(reconstruct, item.place)
         tiles = [Tile(seen, data_uri(picture, side_px), f"{seen.capitalize()}, {title}: {caption}")]
-        for kind, folder in (("lowlevel", reconstruct), ("unrefined", reconstruct), ("refined", refine)):
+        for kind, folder in _kinds(cell, item.fold).items():
             if (folder / f"{kind}.npy").exists():
                 shown = data_uri(_row(folder, kind, item.place), side_px)
                 tiles.append(Tile(KINDS[kind], shown, f"{KINDS[kind].capitalize()} reconstruction of {title}: {said}"))
@@ -166,10 +177,9 @@ def comparison(
 def _final(cell: Cell, item: _Item, label: str, side_px: int) -> Tile | None:
     if item.fold >= len(cell.reconstruct):
         return None
-    reconstruct, refine = cell.reconstruct[item.fold], cell.refine[item.fold]
-    folder, kind = (refine, "refined") if (refine / "refined.npy").exists() else (reconstruct, "unrefined")
+    kind, folder = list(_kinds(cell, item.fold).items())[-1]
     pictures = _array(folder, kind)
-    places = np.flatnonzero(read_test_images(reconstruct)[: len(pictures)] == item.image)
+    places = np.flatnonzero(read_test_images(cell.reconstruct[item.fold])[: len(pictures)] == item.image)
     if not len(places):
         return None
     return Tile(kind, data_uri(pictures[int(places[0])], side_px), f"{label}: reconstruction of picture {item.image}")

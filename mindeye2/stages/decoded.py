@@ -21,13 +21,14 @@ class Decoded:
     shown: np.ndarray
     """(m,) indices of the images with pictures."""
     pictures: dict[str, np.ndarray]
-    """lowlevel (where there is that branch), unrefined and refined: (m, 3, px, px) in [0, 1]."""
+    """lowlevel (where there is that branch), unrefined and refined (unless that was left out): (m, 3, px, px) in
+    [0, 1]; none of them where nothing was decoded."""
     captions: list[str]
 
 
 def read_decoded(reconstruct: Sequence[Path], refine: Sequence[Path]) -> Decoded:
-    """Pool the folds, whose reconstruct and refine objects come in the same order."""
-    folds = [_read_fold(*folders) for folders in zip(reconstruct, refine, strict=True)]
+    """Pool the folds, whose reconstruct and refine objects come in the same order; ``refine`` may be empty."""
+    folds = [_read_fold(*folders) for folders in zip(reconstruct, refine or [None] * len(reconstruct), strict=True)]
     return Decoded(
         images=_joined([fold.images for fold in folds]),
         embeddings=_joined([fold.embeddings for fold in folds]),
@@ -43,30 +44,36 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _read_fold(reconstruct: Path, refine: Path) -> Decoded:
+def _read_fold(reconstruct: Path, refine: Path | None) -> Decoded:
     images = read_test_images(reconstruct)
     has_retrieval = (reconstruct / "retrieval.npy").exists()
     embeddings = reconstruct / ("retrieval.npy" if has_retrieval else "backbone.npy")
-    files = {"lowlevel": reconstruct, "unrefined": reconstruct, "refined": refine}
-    pictures = {
-        kind: read_pictures(folder / f"{kind}.npy")
-        for kind, folder in files.items()
-        if kind != "lowlevel" or (folder / f"{kind}.npy").exists()
-    }
+    files = _picture_files(reconstruct, refine)
+    pictures = {kind: read_pictures(path) for kind, path in files.items()}
     decoded = Decoded(
         images=images,
         embeddings=read_array(embeddings),
         has_retrieval=has_retrieval,
-        shown=images[: len(pictures["unrefined"])],
+        shown=images[: len(pictures["unrefined"]) if pictures else 0],
         pictures=pictures,
-        captions=read_json(reconstruct / "captions.json"),
+        captions=read_json(reconstruct / "captions.json") if pictures else [],
     )
     if len(decoded.embeddings) != len(images):
         raise damaged(embeddings, f"{len(decoded.embeddings)} rows for {len(images)} test images")
     for kind, made in pictures.items():
         if made.shape != (len(decoded.shown), *pictures["unrefined"].shape[1:]):
-            raise damaged(files[kind] / f"{kind}.npy", f"shape {made.shape}, unrefined {pictures['unrefined'].shape}")
+            raise damaged(files[kind], f"shape {made.shape}, unrefined {pictures['unrefined'].shape}")
     if len(decoded.captions) != len(decoded.shown):
         problem = f"{len(decoded.captions)} captions for {len(decoded.shown)} pictures"
         raise damaged(reconstruct / "captions.json", problem)
     return decoded
+
+
+def _picture_files(reconstruct: Path, refine: Path | None) -> dict[str, Path]:
+    """Kind -> file: the low-level pictures of a model with that branch, and what was decoded and refined at all."""
+    lowlevel, unrefined = reconstruct / "lowlevel.npy", reconstruct / "unrefined.npy"
+    if not unrefined.exists():
+        return {}
+    files = {"lowlevel": lowlevel} if lowlevel.exists() else {}
+    files["unrefined"] = unrefined
+    return files if refine is None else {**files, "refined": refine / "refined.npy"}

@@ -38,6 +38,7 @@ REGIONS = ("nsd_general", "V1", "V2", "V3", "V4", "higher_vis")
 def run(job: Job) -> None:
     """Pool the folds, score everything whose network is in the weights folder, and say what was left out.
 
+    Where no pictures were decoded, only retrieval or identification is scored.
     Test images are identified among each other. With ``leave_one_session_out`` every test item is a category's
     average over one session, and it is named among the categories' mean target tokens instead.
     """
@@ -47,22 +48,24 @@ def run(job: Job) -> None:
             f"evaluate.baselines: {', '.join(settings.baselines)} names classes, which shared images have none of; "
             "remove it, or set matrix.split: leave_one_session_out"
         )
-    decoded = read_decoded(job.inputs["reconstruct"], job.inputs["refine"])
+    decoded = read_decoded(job.inputs["reconstruct"], job.inputs.get("refine", []))
     tokens = read_array(job.input("clip") / "tokens.npy")
     if decoded.images.max() >= len(tokens):
         raise damaged(job.input("clip") / "tokens.npy", f"{len(tokens)} images, test image {decoded.images.max()}")
     folder = job.paths["weights"] / settings.clip
-    clip = Clip.load(folder).to(default_device()) if folder.is_dir() else None
+    clip = Clip.load(folder).to(default_device()) if decoded.pictures and folder.is_dir() else None
 
     table = Table(seed=job.config["seed"], resamples=settings.bootstrap)
-    _pictures(table, job, settings, decoded, clip)
+    if decoded.pictures:
+        _pictures(table, job, settings, decoded, clip)
     if shared:
         _retrieval(table, settings, decoded, tokens)
     else:
         _identification(table, job, settings, decoded, tokens)
-    _captions(table, job, settings, decoded, clip)
-    for region in REGIONS:
-        table.leave_out(f"brain_correlation_{region}", "no weights of the GNet encoding model")
+    if decoded.pictures:
+        _captions(table, job, settings, decoded, clip)
+        for region in REGIONS:
+            table.leave_out(f"brain_correlation_{region}", "no weights of the GNet encoding model")
     table.write(job.work / "metrics.csv")
 
 
@@ -71,7 +74,7 @@ def _pictures(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip
     px, antialias = decoded.pictures["unrefined"].shape[-1], settings.antialias
     truth = resize(_true_pictures(job.input("stimuli"), decoded.shown), px, antialias=antialias)
     pictures = {kind: torch.from_numpy(made.astype(np.float32)) for kind, made in decoded.pictures.items()}
-    if "lowlevel" in pictures:
+    if "lowlevel" in pictures and "refined" in pictures:
         pictures["refined"] = blend(pictures["refined"], pictures["lowlevel"], settings.blend_weight)
 
     values = low_level(truth, pictures, antialias=antialias)

@@ -28,7 +28,8 @@ from mindeye2.settings import Reconstruct
 from mindeye2.stages.arrays import Rows, as_half
 
 # retrieval.npy and lowlevel.npy are there only where the model has that head.
-OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy", "captions.json", "pictures.png")
+OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy")
+OPTIONAL: tuple[str, ...] = ("captions.json", "pictures.png")
 
 
 @torch.inference_mode()
@@ -39,27 +40,21 @@ def run(job: Job) -> None:
     of Haxby's data shows one picture per category, so there an item is a category's average over the session.
     Tokens and embeddings are written for all test images, pictures and captions for the first ``num_images``.
     """
-    settings, device, weights = job.settings(Reconstruct), default_device(), job.paths["weights"]
+    settings, device = job.settings(Reconstruct), default_device()
     trials = _test_trials(job)
     images, rows = repeat_rows(trials.image, legacy=settings.repeats == "legacy")
-    count = min(settings.num_images or len(images), len(images))
+    count = len(images) if settings.num_images is None else min(settings.num_images, len(images))
     np.savez(job.work / "test.npz", image=images, trials=np.array([len(set(group)) for group in rows]))
 
     model = MindEye.load(job.input("finetune")).to(device)
     voxels = torch.from_numpy(read_rows(job.input("betas") / "betas.h5", trials.row)).float()
     brain, latents = _keep(encode_images(model, voxels, rows), job.work, count)
 
-    _decode(job, settings, model, images[:count], brain, latents, device)
-
-    captioner, tokens = Captioner.load(weights / "captioner").to(device), read_array(job.work / "prior.npy")
-    captions = []
-    for first in range(0, count, settings.batch_size):
-        batch = torch.from_numpy(tokens[first : first + settings.batch_size].astype(np.float32))
-        captions += captioner.captions(batch.to(device))
-
-    (job.work / "captions.json").write_text(json.dumps(captions, indent=1, ensure_ascii=False), encoding="utf-8")
-    kinds = ("lowlevel", "unrefined") if latents is not None else ("unrefined",)
-    contact_sheet({kind: read_array(job.work / f"{kind}.npy") for kind in kinds}).save(job.work / "pictures.png")
+    if count:
+        _decode(job, settings, model, images[:count], brain, latents, device)
+        _caption(job, settings, device)
+        kinds = ("lowlevel", "unrefined") if latents is not None else ("unrefined",)
+        contact_sheet({kind: read_array(job.work / f"{kind}.npy") for kind in kinds}).save(job.work / "pictures.png")
 
 
 def _test_trials(job: Job) -> Trials:
@@ -141,3 +136,13 @@ def _decode(
             made["lowlevel"] = blurry_pictures(blur, latents[batch].to(device), decoder.stored_px)
         rows.write(**{name: as_half(values, f"{name} from row {rows.done}") for name, values in made.items()})
     progress.close()
+
+
+def _caption(job: Job, settings: Reconstruct, device: torch.device) -> None:
+    """Write captions.json: what the captioner says of each row of prior.npy."""
+    captioner = Captioner.load(job.paths["weights"] / "captioner").to(device)
+    tokens, captions = read_array(job.work / "prior.npy"), []
+    for first in range(0, len(tokens), settings.batch_size):
+        batch = torch.from_numpy(tokens[first : first + settings.batch_size].astype(np.float32))
+        captions += captioner.captions(batch.to(device))
+    (job.work / "captions.json").write_text(json.dumps(captions, indent=1, ensure_ascii=False), encoding="utf-8")

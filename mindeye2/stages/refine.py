@@ -30,7 +30,7 @@ def run(job: Job) -> None:
     if steps == 0:
         raise UserError(
             f"refine.strength: {settings.strength} of {settings.steps} steps is not one step; "
-            f"use at least {1 / settings.steps:.3g}"
+            f"use at least {1 / settings.steps:.3g}, or 0 to leave refinement out"
         )
     source = job.input("reconstruct")
     unrefined, captions = read_pictures(source / "unrefined.npy"), read_json(source / "captions.json")
@@ -39,6 +39,7 @@ def run(job: Job) -> None:
         problem = f"{len(captions)} captions, {len(unrefined)} pictures, {len(images)} test images"
         raise damaged(source / "captions.json", problem)
     images = images[: len(unrefined)]
+    prompts = captions if settings.prompt == "caption" else [""] * len(captions)
 
     rows = Rows(job.work, len(unrefined))
     if rows.done < rows.count:
@@ -57,7 +58,7 @@ def run(job: Job) -> None:
             refined = refine_pictures(
                 pipeline,
                 pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
-                captions=captions[batch],
+                prompts=prompts[batch],
                 generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
                 steps=settings.steps,
                 strength=settings.strength,

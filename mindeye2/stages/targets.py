@@ -30,9 +30,9 @@ Outputs = dict[str, Tensor]
 def run(job: Job) -> None:
     """Write one float16 row per picture of the stimuli.
 
-    ``clip``: tokens.npy (images, tokens, width). ``lowlevel_vae``: latents.npy (images, 4, h, w), the posterior's
-    mode times the scaling factor. ``convnext``: features.npy (images, cells, width) and augmented.npy
-    (images, views, cells, width). Values as the network gives them, not normalised.
+    ``clip``, ``openai_clip``: tokens.npy (images, tokens, width). ``lowlevel_vae``: latents.npy (images, 4, h, w),
+    the posterior's mode times the scaling factor. ``convnext``: features.npy (images, cells, width) and
+    augmented.npy (images, views, cells, width). Values as the network's method gives them.
     """
     network, settings, device = job.config["network"], job.settings(Targets), default_device()
     compute = NETWORKS[network](job.paths["weights"], settings, device)
@@ -55,6 +55,17 @@ def _clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[T
     def compute(pictures: Tensor, first: int) -> Outputs:
         batches = pictures.split(settings.batch_size)
         return {"tokens": torch.cat([network.tokens(batch, pixel_range=settings.pixel_range) for batch in batches])}
+
+    return compute
+
+
+def _openai_clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
+    network = Clip.load(weights / "openai_clip").to(device)
+
+    def compute(pictures: Tensor, first: int) -> Outputs:
+        batches = pictures.split(settings.batch_size)
+        tokens = [network.projected_tokens(batch, pixel_range=settings.pixel_range) for batch in batches]
+        return {"tokens": torch.cat(tokens)}
 
     return compute
 
@@ -84,4 +95,4 @@ def _convnext(weights: Path, settings: Targets, device: torch.device) -> Callabl
     return compute
 
 
-NETWORKS = {"clip": _clip, "lowlevel_vae": _vae, "convnext": _convnext}
+NETWORKS = {"clip": _clip, "openai_clip": _openai_clip, "lowlevel_vae": _vae, "convnext": _convnext}

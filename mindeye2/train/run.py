@@ -47,13 +47,14 @@ def _train(job: Job, settings: Training, subjects: tuple[int, ...], sessions: Co
     seed, sizes = job.config["seed"], job.settings(Model)
 
     targets = load_targets(job)
-    data = load_subjects(job, subjects, sessions)
+    data, most_sessions = load_subjects(job, subjects, sessions)
     batches = Batches(
         data,
         targets,
         batch_size=settings.batch_size,
         seed=seed,
         stage=job.stage,
+        epoch_trials=settings.trials_per_session and settings.trials_per_session * most_sessions,
         process=accelerator.process_index,
         processes=accelerator.num_processes,
     )
@@ -81,16 +82,20 @@ def _train(job: Job, settings: Training, subjects: tuple[int, ...], sessions: Co
         )
 
 
-def load_subjects(job: Job, subjects: Sequence[int], sessions: Collection[int] | None) -> list[SubjectTrials]:
-    """The training trials of each subject, from the behav and betas objects in the same order."""
-    loaded = []
+def load_subjects(
+    job: Job, subjects: Sequence[int], sessions: Collection[int] | None
+) -> tuple[list[SubjectTrials], int]:
+    """The training trials of each subject, from the behav and betas objects in the same order, and the number of
+    sessions of the subject that has trials in most."""
+    loaded, most_sessions = [], 0
     for subject, behav, betas in zip(subjects, job.inputs["behav"], job.inputs["betas"], strict=True):
         trials = read_trials(behav, "train")
         wanted = np.ones(len(trials), bool) if sessions is None else np.isin(trials.session, sorted(sessions))
+        most_sessions = max(most_sessions, len(np.unique(trials.session[wanted])))
         loaded.append(
             load_subject(betas / "betas.h5", subject=subject, image=trials.image[wanted], row=trials.row[wanted])
         )
-    return loaded
+    return loaded, most_sessions
 
 
 def load_targets(job: Job) -> Targets:
@@ -113,6 +118,7 @@ def build_model(job: Job, sizes: Model, settings: Training, data: Sequence[Subje
         hidden_dim=sizes.hidden_dim,
         tokens=targets.tokens.shape[1],
         clip_dim=targets.tokens.shape[2],
+        alignment=sizes.alignment,
         backbone=sizes.backbone,
         num_blocks=sizes.num_blocks,
         dropout=sizes.dropout,

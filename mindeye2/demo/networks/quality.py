@@ -116,7 +116,7 @@ def refine(chain: Chain, pictures: Images, prompts: list[str]) -> Images:
             refine_pictures(
                 chain.pipeline,
                 pictures=pictures[first : first + _BATCH],
-                captions=prompts[first : first + _BATCH],
+                prompts=prompts[first : first + _BATCH],
                 generators=streams[first : first + _BATCH],
             )
             for first in range(0, len(pictures), _BATCH)

@@ -26,6 +26,12 @@ from mindeye2.settings import Finetune, Section, since, unkeyed
         ({"matrix": {"variants": {"x": {"finetune": {"lr": 1}}}}}, ["matrix.variants.x.finetune.lr", "no such"]),
         ({"matrix": {"variants": {"x": {"tables": {}}}}}, ["matrix.variants.x.tables", "no such setting"]),
         ({"dataset": {"sessions": {1: 2}}, "matrix": {"subjects": [1], "sessions": [1]}}, ["pretrain", "scratch"]),
+        ({"pretrain": {"subjects": [1, 9]}}, ["pretrain.subjects", "9", "dataset.sessions"]),
+        ({"pretrain": {"subjects": [2]}}, ["pretrain.subjects", "no subject to pretrain on but 2 itself", "scratch"]),
+        ({"matrix": {"variants": {"x": {"sessions": [41]}}}}, ["matrix.variants.x.sessions", "41 sessions", "40"]),
+        ({"matrix": {"variants": {"x": {"sessions": [1, 1]}}}}, ["matrix.variants.x.sessions", "[1, 1]", "once"]),
+        ({"finetune": {"prior_scale": 0.0}}, ["finetune.prior_scale", "no prior", "reconstruct.num_images: 0"]),
+        ({"targets": {"network": "openai_clip"}}, ["targets.network", "openai_clip", "reconstruct.num_images: 0"]),
         ({"run": {"name": "../up"}}, ["run.name", "../up"]),
         ({"simulate": {"voxels": {1: 5}}}, ["simulate.voxels", "dataset.sessions"]),
     ],
@@ -51,6 +57,20 @@ def test_variant_overlays_its_sections_only():
     assert wide.model.prior.depth == 3
     assert wide.model.prior.heads == config.model.prior.heads
     assert wide.finetune == config.finetune
+
+
+def test_variant_may_have_other_numbers_of_sessions():
+    config = parse_config({"matrix": {"sessions": [1], "variants": {"all": {}, "long": {"sessions": [10, 40]}}}})
+    assert config.sessions_of("all") == (1,)
+    assert config.sessions_of("long") == (10, 40)
+    assert config.variant("long").finetune == config.finetune
+
+
+def test_the_evaluated_subject_is_left_out_of_pretraining():
+    config = parse_config({"pretrain": {"subjects": [7, 2, 5]}, "matrix": {"subjects": [1, 2]}})
+    assert config.pretraining_subjects(1) == [2, 5, 7]
+    assert config.pretraining_subjects(2) == [5, 7]
+    assert parse_config({}).pretraining_subjects(1) == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_environment_moves_paths(monkeypatch):
@@ -107,7 +127,7 @@ def test_setting_added_later_costs_no_stored_object():
 def test_every_section_of_a_variant_exists():
     from mindeye2.settings import Variant
 
-    assert set(Variant.model_fields) < set(Config.model_fields)
+    assert set(Variant.model_fields) - {"sessions"} < set(Config.model_fields)
 
 
 def test_every_setting_is_documented():

@@ -202,3 +202,14 @@ def test_damaged_targets_are_named(tmp_path):
         open_targets(path, axes=3)
     with pytest.raises(UserError, match=r"absent.npy: not readable as targets"):
         open_targets(tmp_path / "absent.npy", axes=3)
+
+
+@pytest.mark.parametrize(
+    ("people", "batch_size", "epoch_trials", "steps"), [(7, 42, 30000, 714), (1, 24, 30000, 1250), (1, 24, 750, 31)]
+)
+def test_published_epochs_have_the_published_number_of_steps(people, batch_size, epoch_trials, steps):
+    """floor(750 sessions / rows): 40 sessions in pretraining and fine-tuning, and 1."""
+    subjects = [make(np.arange(60), subject=number) for number in range(1, people + 1)]
+    made = batches(subjects, 60, batch_size=batch_size, epoch_trials=epoch_trials)
+    assert made.steps == steps
+    assert made.rows == batch_size

@@ -74,7 +74,7 @@ class FakeRun:
             for subject in matrix.subjects:
                 known = self.config.dataset.sessions[subject]
                 folds = [None] if matrix.split == "shared" else list(range(1, known + 1))
-                for sessions in matrix.sessions if matrix.split == "shared" else [known - 1]:
+                for sessions in self.config.sessions_of(variant) if matrix.split == "shared" else [known - 1]:
                     for seed in matrix.seeds:
                         cells.append(self.cell(stimuli, variant, subject, sessions, seed, folds, haxby))
         work = self.root / "tables" / "work"
@@ -130,7 +130,9 @@ class FakeRun:
     def cell(self, stimuli, variant, subject, sessions, seed, folds, haxby) -> dict[str, Any]:
         data = {"behav": [self.elsewhere("behav", subject)], "betas": [self.elsewhere("betas", subject)]}
         targets = {role: [self.elsewhere("targets", role)] for role in ("clip", "lowlevel_vae", "convnext")}
-        pretrained = self.config.variant(variant).finetune.init == "pretrained"
+        settings = self.config.variant(variant)
+        pretrained = settings.finetune.init == "pretrained"
+        pictures = settings.reconstruct.num_images != 0
         pretrain = None
         if pretrained:
             pretrain = self.object("pretrain", [subject, seed], {**data, **targets}, seed=seed)
@@ -145,13 +147,14 @@ class FakeRun:
             made = {"finetune": [finetune[-1]], **data}
             test = None if fold is None else [fold]
             reconstruct.append(self.object("reconstruct", names, made, seed=seed, test_sessions=test))
-            self.reconstruction(reconstruct[-1], skill)
-            refine.append(self.object("refine", names, {"reconstruct": [reconstruct[-1]]}, seed=seed))
-            np.save(refine[-1] / "refined.npy", self.degraded(1 - skill, 0.5))
+            self.reconstruction(reconstruct[-1], skill, pictures)
+            if pictures and settings.refine.strength > 0:
+                refine.append(self.object("refine", names, {"reconstruct": [reconstruct[-1]]}, seed=seed))
+                np.save(refine[-1] / "refined.npy", self.degraded(1 - skill, 0.5))
         made = {"reconstruct": reconstruct, "refine": refine, "stimuli": [stimuli], "clip": targets["clip"], **data}
         evaluate = self.object("evaluate", [variant, subject, sessions, seed], made, seed=seed)
-        self.metrics(evaluate, skill, haxby)
-        place = {stage: self.inputs[stage].index for stage in ("evaluate", "finetune", "reconstruct", "refine")}
+        self.metrics(evaluate, skill, haxby, ("lowlevel", "unrefined", "refined")[: 2 + len(refine)] if pictures else ())
+        place = {stage: self.inputs.setdefault(stage, []).index for stage in ("evaluate", "finetune", "reconstruct", "refine")}
         return {
             "variant": variant,
             "subject": subject,
@@ -186,14 +189,16 @@ class FakeRun:
             images.append(np.asarray(blurred) / 255 + self.random.normal(0, 0.08 * noise, (PX, PX, 3)))
         return np.stack(images).clip(0, 1).transpose(0, 3, 1, 2).astype(np.float16)
 
-    def reconstruction(self, folder: Path, skill: float) -> None:
+    def reconstruction(self, folder: Path, skill: float, pictures: bool) -> None:
         np.savez(folder / "test.npz", image=np.arange(NUM_TEST), trials=np.full(NUM_TEST, 3))
+        if not pictures:
+            return
         np.save(folder / "lowlevel.npy", self.degraded(1.2, 0.2))
         np.save(folder / "unrefined.npy", self.degraded(1 - skill, 1.0))
         said = [self.captions[i if self.random.random() < skill else -i][1] for i in range(NUM_DECODED)]
         (folder / "captions.json").write_text(json.dumps(said))
 
-    def metrics(self, folder: Path, skill: float, haxby: bool) -> None:
+    def metrics(self, folder: Path, skill: float, haxby: bool, pictures: Sequence[str]) -> None:
         rows: list[tuple] = []
 
         def add(metric: str, picture: str, value: float, n: int, width: float, baseline: str = "") -> None:
@@ -209,16 +214,22 @@ class FakeRun:
         else:
             add("retrieval_brain_to_image", "", skill, NUM_TEST, 0.06)
             add("retrieval_image_to_brain", "", skill + 0.05, NUM_TEST, 0.06)
-        for picture, worse in (("lowlevel", 0.1), ("unrefined", 0.02), ("refined", 0.0)):
+        for picture in pictures:
+            worse = {"lowlevel": 0.1, "unrefined": 0.02, "refined": 0.0}[picture]
             add("pixel_correlation", picture, 0.45 * skill + (0.12 if picture == "lowlevel" else 0), NUM_DECODED, 0.03)
             add("ssim", picture, 0.3 + 0.2 * skill, NUM_DECODED, 0.02)
             for name in TWO_WAY:
                 add(name, picture, 0.5 + 0.5 * skill - worse, NUM_DECODED, 0.05)
             add("efficientnet", picture, 0.95 - 0.4 * skill, NUM_DECODED, 0.03)
+        if not pictures:
+            return self.write_metrics(folder, rows)
         add("rouge_1", "", 0.35 + 0.2 * skill, NUM_DECODED, 0.04)
         add("rouge_l", "", 0.3 + 0.2 * skill, NUM_DECODED, 0.04)
         for name in ("swav", "meteor", "brain_correlation_nsd_general", "brain_correlation_V1"):
-            rows.append(("", name, "refined" if name == "swav" else "", "", "", "", ""))
+            rows.append(("", name, pictures[-1] if name == "swav" else "", "", "", "", ""))
+        return self.write_metrics(folder, rows)
+
+    def write_metrics(self, folder: Path, rows: Sequence[tuple]) -> None:
         with (folder / "metrics.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("baseline", "metric", "picture", "value", "n", "low", "high"))

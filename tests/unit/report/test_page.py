@@ -278,3 +278,39 @@ def test_names_are_escaped(tmp_path):
     page = page_of(job.work)
     assert "script" not in page.tags
     assert '<script>alert("&")</script>' in page.text
+
+
+@pytest.fixture
+def ablated(tmp_path):
+    """Variants that decode no pictures, refine none, or were trained on another number of sessions."""
+    variants = {
+        "all": {},
+        "retrieval": {"reconstruct": {"num_images": 0}},
+        "refined": {"sessions": [3], "refine": {"strength": 0.5}},
+    }
+    matrix = {"subjects": [1], "sessions": [1], "variants": variants}
+    return page_of(written(tmp_path, demo_config(matrix=matrix, refine={"strength": 0.0})))
+
+
+def test_variants_without_pictures_have_their_retrieval(ablated):
+    def variants(label):
+        return [line[0] for line in ablated.table(label) if line[0] in ("all", "retrieval", "refined")]
+
+    assert variants("Retrieval and identification") == ["all", "retrieval", "refined"]
+    assert variants("Unrefined pictures") == ["all", "refined"]
+    assert variants("Refined pictures") == ["refined"]
+    assert "sessions = [3]" in ablated.text
+
+
+def test_pictures_are_shown_of_those_who_have_some(ablated):
+    texts = [image["alt"] for image in ablated.images]
+    compared = [text for text in texts if ": reconstruction of picture" in text]
+    assert {text.split(",")[0] for text in compared} == {"all", "refined"}
+    assert any(text.startswith("Unrefined") for text in texts) and not any(text.startswith("Refined") for text in texts)
+
+
+def test_a_run_without_any_pictures_says_so(tmp_path):
+    matrix = {"subjects": [1], "sessions": [1], "variants": {"all": {}}}
+    page = page_of(written(tmp_path, demo_config(matrix=matrix, reconstruct={"num_images": 0})))
+    assert "no pictures were decoded" in " ".join(page.text.split())
+    assert not page.images

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -116,6 +117,27 @@ def test_heads_that_are_missing_leave_no_file(house, name, tmp_path):
     assert not any(picture == "lowlevel" for _, _, picture in found)
 
 
+def test_without_pictures_only_retrieval_is_scored(house, name):
+    whole = house.inputs["reconstruct"][0]
+    folder = house.finish(reconstruct, house.reconstruct(name, num_images=0))
+    assert sorted(path.name for path in folder.iterdir()) == ["backbone.npy", "retrieval.npy", "test.npz"]
+    np.testing.assert_array_equal(load(folder, "retrieval"), load(whole, "retrieval"))
+
+    job = with_inputs(house.evaluate(f"{name}-evaluate"), reconstruct=[folder], refine=[])
+    assert {metric for _, metric, _ in metrics(house.finish(evaluate, job))} == {
+        "retrieval_brain_to_image",
+        "retrieval_image_to_brain",
+    }
+
+
+def test_without_refinement_the_other_pictures_are_scored(house, name):
+    refined = metrics(house.finish(evaluate, house.evaluate(f"{name}-refined")))
+    job = house.evaluate(name)
+    found = metrics(house.finish(evaluate, replace(job, inputs={k: v for k, v in job.inputs.items() if k != "refine"})))
+    assert found.keys() == {key for key in refined if key[2] != "refined"}
+    assert found["", "ssim", "unrefined"] == refined["", "ssim", "unrefined"]
+
+
 def test_reconstruct_refuses_foreign_betas_and_an_empty_test_set(house, name, tmp_path):
     other = write_model(tmp_path / "finetune", voxels=VOXELS + 1)
     with pytest.raises(UserError, match=f"{VOXELS} voxels, but the model was trained with {VOXELS + 1}"):
@@ -131,6 +153,16 @@ def test_refined_pictures_depend_on_no_batch_and_follow_the_caption(house, name)
     np.testing.assert_allclose(load(single, "refined"), whole, atol=4e-3)
     unrefined = load(house.inputs["reconstruct"][0], "unrefined")
     assert np.abs(whole - unrefined).mean() > 1e-3
+
+
+def test_an_empty_prompt_is_refined_towards_no_caption(house, name, tmp_path):
+    silent = load(house.finish(refine, house.refine(name, prompt="empty")), "refined")
+    assert np.abs(silent - load(house.inputs["refine"][0], "refined")).mean() > 1e-4
+
+    copy = Path(shutil.copytree(house.inputs["reconstruct"][0], tmp_path / "reconstruct"))
+    (copy / "captions.json").write_text(json.dumps([""] * 4))
+    job = with_inputs(house.refine(f"{name}-captions"), reconstruct=[copy])
+    np.testing.assert_array_equal(silent, load(house.finish(refine, job), "refined"))
 
 
 def test_refine_refuses_no_step_and_damaged_inputs(house, name, tmp_path):

@@ -1,6 +1,7 @@
 """targets on random networks."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,20 @@ def test_targets_are_what_the_networks_give(house, name):
 
     vae = house.finish(targets, house.job("targets", name, network="lowlevel_vae", targets={"lowlevel_vae": "vae"}))
     np.testing.assert_allclose(load(vae, "latents"), Vae.load(weights / "vae").encode(pictures).numpy(), atol=4e-3)
+
+
+def test_openai_clip_gives_class_token_and_patches_in_the_joint_space(house, name, tmp_path):
+    weights = tmp_path / "weights"
+    shutil.copytree(house.paths["weights"] / "clip", weights / "openai_clip")
+    job = house.job("targets", name, network="openai_clip", targets={"pixel_range": "pm1"})
+    found = load(house.finish(targets, replace(job, paths={"weights": weights})), "tokens").astype(np.float32)
+    network = Clip.load(weights / "openai_clip")
+    embedded = network.embed_images(stimuli(house))
+    assert found.shape == (IMAGES, TOKENS + 1, embedded.shape[1])
+    np.testing.assert_allclose(found[:, 0], embedded * embedded.shape[1] ** 0.5, atol=4e-3)
+    patches = network.tokens(stimuli(house), pixel_range="pm1") @ network.network.visual.proj
+    lengths = np.linalg.norm(found[:, 1:], axis=-1) / patches.norm(dim=-1).numpy()
+    np.testing.assert_allclose(lengths, np.broadcast_to(lengths[:, :1], lengths.shape), rtol=1e-2)
 
 
 def test_augmented_views_depend_on_picture_and_view_alone(house, name):

@@ -177,6 +177,26 @@ def test_roles_decide_what_is_built(objects, tmp_path):
     assert float(row["lowlevel"]) > 0
 
 
+def test_an_epoch_takes_so_many_trials_per_session(objects, tmp_path):
+    """12 trials x 2 sessions in batches of 6: 4 steps, of two subjects together too."""
+    settings = {"num_epochs": 1, "trials_per_session": 12}
+    for job, stage in (
+        (finetune_job(tmp_path / "one", objects, 1, sessions=[1, 2], settings=settings), finetune),
+        (pretrain_job(tmp_path / "two", objects, settings=settings), pretrain),
+    ):
+        stage.run(job)
+        (row,) = csv.DictReader((job.work / "history.csv").open())
+        assert row["step"] == "4"
+
+
+def test_mlp_alignment_is_trained_and_may_follow_a_ridge(pretrained, objects, tmp_path):
+    job = finetune_job(tmp_path / "work", objects, model={"alignment": "mlp"})
+    finetune.run(with_pretrained(job, pretrained))
+    model = MindEye.load(job.work)
+    assert model.sizes["alignment"] == "mlp"
+    assert not torch.equal(model.ridge.norms[0].weight, torch.ones(12))
+
+
 def test_nothing_to_train_is_refused(objects, tmp_path):
     nothing = {"prior_scale": 0.0, "clip_scale": 0.0, "lowlevel_scale": 0.0}
     with pytest.raises(UserError, match="are all 0; give one of them a weight"):
