@@ -15,6 +15,7 @@ RELEASED: dict[str, dict[str, Any]] = {
 """What the released weights need, and how their published numbers were taken."""
 
 TRAINING: dict[str, Any] = {
+    "trials_per_session": 750,
     "mixing_targets": "legacy",
     "decay_groups": "legacy",
     "lr_schedule": "cycle",

@@ -135,6 +135,7 @@ def released_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
             "hidden_dim": hidden_dim,
             "tokens": tokens,
             "clip_dim": clip_dim,
+            "alignment": "ridge",
             "backbone": "legacy_mixer",
             "num_blocks": count(r"backbone\.mixer_blocks2\.\d+\.0\.weight"),
             "retrieval": "backbone.clip_proj.0.weight" in state,

@@ -153,8 +153,13 @@ class FakeRun:
                 np.save(refine[-1] / "refined.npy", self.degraded(1 - skill, 0.5))
         made = {"reconstruct": reconstruct, "refine": refine, "stimuli": [stimuli], "clip": targets["clip"], **data}
         evaluate = self.object("evaluate", [variant, subject, sessions, seed], made, seed=seed)
-        self.metrics(evaluate, skill, haxby, ("lowlevel", "unrefined", "refined")[: 2 + len(refine)] if pictures else ())
-        place = {stage: self.inputs.setdefault(stage, []).index for stage in ("evaluate", "finetune", "reconstruct", "refine")}
+        self.metrics(
+            evaluate, skill, haxby, ("lowlevel", "unrefined", "refined")[: 2 + len(refine)] if pictures else ()
+        )
+        place = {
+            stage: self.inputs.setdefault(stage, []).index
+            for stage in ("evaluate", "finetune", "reconstruct", "refine")
+        }
         return {
             "variant": variant,
             "subject": subject,
