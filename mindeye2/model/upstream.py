@@ -197,12 +197,11 @@ def from_released(state: Mapping[str, Tensor], *, lowlevel_groups: int = 32) -> 
 
 
 def to_released(model: MindEye) -> dict[str, Tensor]:
-    """``model_state_dict`` as the original would write it; UserError for a backbone that it does not have."""
+    """``model_state_dict`` as the original would write it; UserError for parts that it does not have."""
     sizes = model.sizes
-    if sizes["backbone"] != "legacy_mixer":
-        raise UserError(
-            f"backbone={sizes['backbone']}: released files hold legacy_mixer only; convert a model of that backbone"
-        )
+    for part, known in (("backbone", "legacy_mixer"), ("alignment", "ridge")):
+        if sizes[part] != known:
+            raise UserError(f"{part}={sizes[part]}: released files hold {known} only; convert a model of that {part}")
     return {released_name(name): value for name, value in model.state_dict().items()} | released_constants(
         timesteps=sizes["prior_timesteps"], depth=sizes["prior_depth"], dim_head=sizes["prior_dim_head"]
     )
