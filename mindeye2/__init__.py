@@ -1,12 +1,12 @@
 """Images decoded from fMRI: MindEye2 as cached, content-addressed stages.
 
-``mindeye2.load(folder)`` opens a trained model, ``mindeye2.metrics`` holds the metrics as pure functions.
-Both are imported when first asked for.
+``mindeye2.load(path)`` opens a trained model or a released checkpoint, ``mindeye2.metrics`` holds the metrics
+as pure functions. Both are imported when first asked for.
 """
 
 from importlib import import_module
 
-LAZY = {"load": ("mindeye2.model.mindeye", "MindEye.load"), "metrics": ("mindeye2.metrics", "")}
+LAZY = {"load": ("mindeye2.model.opening", "load"), "metrics": ("mindeye2.metrics", "")}
 
 
 def __getattr__(name):

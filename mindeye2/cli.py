@@ -34,6 +34,18 @@ def build_parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="re-hash every stored object and set damaged ones aside")
     _add_config(verify)
 
+    importing = commands.add_parser("import-weights", help="turn a released MindEye2 last.pth into a folder of ours")
+    importing.add_argument("file", type=Path, metavar="FILE", help="last.pth")
+    whose = importing.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--subject", type=int, metavar="N", help="whose model it is")
+    whose.add_argument("--held-out", type=int, metavar="N", help="whom the pretraining left out")
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
+    _add_config(importing, default=None, use="check the subjects and their voxels against its dataset")
+
+    exporting = commands.add_parser("export-weights", help="write a model's folder as a released last.pth")
+    exporting.add_argument("folder", type=Path, metavar="DIR", help="folder with model.safetensors and model.json")
+    exporting.add_argument("--out", type=Path, required=True, metavar="FILE", help="new file")
+
     lock = commands.add_parser("lock", help="record the present code of stages in code.lock")
     how = lock.add_mutually_exclusive_group(required=True)
     how.add_argument("--same", nargs="+", metavar="STAGE", help="gives the same results as before (or: all)")
@@ -53,8 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_config(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
+def _add_config(
+    command: argparse.ArgumentParser, default: str | None = DEFAULT_CONFIG, use: str = f"default: {DEFAULT_CONFIG}"
+) -> None:
+    command.add_argument("--config", default=default, metavar="FILE", help=use)
     command.add_argument(
         "--set",
         action="append",
@@ -156,6 +170,28 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 1 if damaged else 0
 
 
+def _import_weights(arguments: argparse.Namespace) -> int:
+    from mindeye2.exchange import describe, import_weights
+
+    model = import_weights(
+        arguments.file,
+        arguments.out,
+        subject=arguments.subject,
+        held_out=arguments.held_out,
+        config=_config(arguments) if arguments.config else None,
+    )
+    print(f"{arguments.out}: {describe(model)}")
+    return 0
+
+
+def _export_weights(arguments: argparse.Namespace) -> int:
+    from mindeye2.exchange import export_weights
+
+    export_weights(arguments.folder, arguments.out)
+    print(f"{arguments.out}: written")
+    return 0
+
+
 def _lock(arguments: argparse.Namespace) -> int:
     from mindeye2.identity import update_lock
 
@@ -173,7 +209,16 @@ def _view(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"simulate": _simulate, "plan": _plan, "gc": _gc, "verify": _verify, "lock": _lock, "view": _view}
+COMMANDS = {
+    "simulate": _simulate,
+    "plan": _plan,
+    "gc": _gc,
+    "verify": _verify,
+    "import-weights": _import_weights,
+    "export-weights": _export_weights,
+    "lock": _lock,
+    "view": _view,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,7 +53,7 @@ class Fingerprints:
         known = self._known.get(name)
         if known is None or known[:2] != stamp or (by_content and known[2] is None):
             check_file(path)
-            known = [*stamp, self._hash(path, status.st_size) if by_content else None]
+            known = [*stamp, sha256_with_progress(path) if by_content else None]
             self._known[name] = known
             self._changed = True
         return {"size": known[0], "sha256": known[2]} if by_content else {"size": known[0]}
@@ -77,11 +77,13 @@ class Fingerprints:
             write_atomically(self.memory, json.dumps(self._known))
             self._changed = False
 
-    def _hash(self, path: Path, size: int) -> str:
-        if size >= SHOW_PROGRESS_FROM_BYTES:
-            progress = Progress(f"hashing {path.name}", 1)
-            digest = file_sha256(path)
-            progress.advance()
-            progress.close()
-            return digest
+
+def sha256_with_progress(path: Path) -> str:
+    """sha256 of a file, reported when it is large."""
+    if path.stat().st_size < SHOW_PROGRESS_FROM_BYTES:
         return file_sha256(path)
+    progress = Progress(f"hashing {path.name}", 1)
+    digest = file_sha256(path)
+    progress.advance()
+    progress.close()
+    return digest

@@ -68,3 +68,10 @@ def haxby_recording(root: Path, *, subject: int, sessions: int) -> Recording:
     session = labels.session[labels.session <= sessions]
     regions = {"nsd_general": np.ones(values.shape[1], dtype=bool)}
     return Recording((bold,) * sessions, session, regions, lambda number: values[labels.session == number])
+
+
+def count_voxels(root: Path, source: str, subject: int) -> tuple[Path, int]:
+    """Voxels of a subject's betas, without reading any, and the file that says so: the dataset's own mask."""
+    name = layout.HAXBY_MASK if source == "haxby" else layout.region_mask(subject, "nsdgeneral")
+    path = root / layout.require(root, name, f"the number of voxels of subject {subject}")
+    return path, int((read_mask(path) > 0).sum())
