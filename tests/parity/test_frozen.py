@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import (
@@ -11,6 +10,8 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
+from gold_models import GOLD as MINDEYE2_GOLD
+from gold_models import arrays, assert_close, numbers
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -131,20 +132,17 @@ def test_captioner_takes_features_for_pixels(tmp_path):
 
 
 def test_teacher(tmp_path):
-    notes = json.loads((GOLD / "mindeye2/j_teacher.json").read_text())
-    tolerance = json.loads((GOLD / "mindeye2/tolerances.json").read_text())["j_teacher"]
-    arrays = np.load(GOLD / "mindeye2/j_teacher.npz")
+    notes, theirs = numbers("j_teacher"), arrays("j_teacher")
     config = {"depths": notes["depths"], "widths": notes["widths"], "projector": notes["projector_widths"]}
     teacher = ConvNeXtTeacher.load(
-        write(tmp_path / "convnext", config, load_file(GOLD / "mindeye2/j_teacher.safetensors"))
+        write(tmp_path / "convnext", config, load_file(MINDEYE2_GOLD / "j_teacher.safetensors"))
     )
-    images = torch.from_numpy(arrays["image_uint8"]) / 255
+    images = theirs["image_uint8"] / 255
     for name, found in (
         ("features", teacher.features(images)),
         ("backbone_tokens", teacher.backbone((images - teacher.mean) / teacher.std)),
     ):
-        atol = tolerance[name]["suggested_atol"]
-        torch.testing.assert_close(found, torch.from_numpy(arrays[name]), atol=atol, rtol=0)
+        assert_close(found, theirs[name], "j_teacher", name)
 
 
 def test_text_towers(tmp_path):

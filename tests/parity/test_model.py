@@ -1,12 +1,11 @@
 """Whole models, their names and sizes, and the handling of repeats against the original's (gold a, h)."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from gold_models import GOLD, LAYOUTS, STEMS, arrays, assert_close, gold_model, released_state
+from gold_models import LAYOUTS, STEMS, arrays, assert_close, gold_model, numbers, released_state
 
+from mindeye2.metrics.brain import mean_per_group
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.repeats import repeat_rows
 from mindeye2.model.upstream import from_released, to_released
@@ -139,7 +138,7 @@ def count(model):
 
 def test_start_from_takes_all_but_the_ridges(tmp_path):
     """The original let the first pretraining subject's ridge bias through (and only reported the rest)."""
-    gold = json.loads((GOLD / "a3_finetune_load.json").read_text())
+    gold = numbers("a3_finetune_load")
     pretrained = gold_model("a3")
     pretrained.save(tmp_path)
     model = MindEye(**{**pretrained.sizes, "voxels": [gold["new_subject_voxels"]]})
@@ -154,7 +153,7 @@ def test_start_from_takes_all_but_the_ridges(tmp_path):
 
 
 def test_legacy_repeats():
-    rows_of = json.loads((GOLD / "h_repeats.json").read_text())
+    rows_of = numbers("h_repeats")
     gold, model = arrays("h_repeats"), gold_model("a1")
     images, rows = repeat_rows(gold["trial_image_ids"].numpy(), legacy=True)
     assert images.tolist() == rows_of["image_order"]
@@ -165,8 +164,16 @@ def test_legacy_repeats():
     assert_close(out.tokens, gold["backbone_tokens"], "h_repeats", "backbone_tokens")
     assert_close(out.retrieval, gold["retrieval_tokens"], "h_repeats", "retrieval_tokens")
     assert_close(out.lowlevel, gold["lowlevel_latents"], "h_repeats", "lowlevel_latents")
-    averaged = torch.stack([gold["trial_voxels"][group].mean(dim=0) for group in rows])
+
+
+def test_legacy_repeats_of_the_measured_betas():
+    gold = arrays("h_repeats")
+    averaged = mean_per_group(gold["trial_voxels"], gold["trial_image_ids"], legacy=True)
     assert_close(averaged, gold["evaluation_voxels_averaged"], "h_repeats", "evaluation_voxels_averaged")
+    equal = mean_per_group(gold["trial_voxels"], gold["trial_image_ids"])
+    _, trials = torch.unique(gold["trial_image_ids"], return_counts=True)
+    differs = (equal - averaged).abs().amax(dim=1) > 0.05
+    assert torch.equal(differs, trials == 2)
 
 
 def test_default_repeats_weigh_every_trial_once():

@@ -1,16 +1,15 @@
 """The prior's network, schedule, loss, sampling and internals against the original's (gold b, c, d, l)."""
 
-import json
-
 import pytest
 import torch
-from gold_models import GOLD, TOLERANCES, arrays, assert_close, gold_model
+from gold_models import TOLERANCES, arrays, assert_close, gold_model, numbers
 
 from mindeye2.model.attention import relative_buckets, rotary_frequencies, rotary_table, rotate
 from mindeye2.model.diffusion import cosine_schedule, sampling_times
-from mindeye2.model.prior import sinusoidal
+from mindeye2.model.prior import rotary_dims, sinusoidal
 
-SAMPLING = json.loads((GOLD / "d_sampling.json").read_text())
+SAMPLING = numbers("d_sampling")
+BATCH = len(arrays("b_prior_network")["timesteps"])
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def prior():
 
 
 def keep(*, brain, image):
-    return {"brain_keep": torch.full((4,), brain), "image_keep": torch.full((4,), image)}
+    return {"brain_keep": torch.full((BATCH,), brain), "image_keep": torch.full((BATCH,), image)}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_loss_and_its_gradient(prior):
 
 def test_schedule():
     gold = arrays("c_schedule")
-    tables = cosine_schedule(100)
+    tables = cosine_schedule(len(gold["betas"]))
     assert tables.keys() == gold.keys() - {"p2_loss_weight"}
     for name, table in tables.items():
         tolerance = TOLERANCES["c_schedule"][name]
@@ -92,7 +91,7 @@ def test_sampling(prior, steps):
 @pytest.mark.parametrize("steps", ["20", "100", *SAMPLING["other_step_counts"]])
 def test_visited_times_and_draws(prior, steps, monkeypatch):
     gold = SAMPLING.get(steps) or SAMPLING["other_step_counts"][steps]
-    assert sampling_times(100, int(steps)) == gold["visited_timesteps"]
+    assert sampling_times(prior.timesteps, int(steps)) == gold["visited_timesteps"]
 
     drawn, visited = [], []
 
@@ -105,7 +104,8 @@ def test_visited_times_and_draws(prior, steps, monkeypatch):
         return torch.ones(shape)
 
     monkeypatch.setattr(prior, "_estimate", estimate)
-    result = prior.sample(torch.zeros(1, 16, 104), steps=int(steps), noise=noise)
+    brain = torch.zeros(1, *arrays("d_sampling_20")["brain_tokens"].shape[1:])
+    result = prior.sample(brain, steps=int(steps), noise=noise)
     assert visited == gold["visited_timesteps"]
     assert drawn == list(range(gold["noise_draws"]))
     assert result.isfinite().all()
@@ -113,19 +113,22 @@ def test_visited_times_and_draws(prior, steps, monkeypatch):
 
 def test_positions(prior):
     gold, bias = arrays("l_internals"), prior.network.relative_bias
-    assert torch.equal(bias.buckets, gold["bucket_matrix_33x34"])
-    assert torch.equal(relative_buckets(torch.arange(601)), gold["bucket_by_distance_0_600"])
-    assert torch.equal(bias().transpose(0, 1), gold["bias_33"])
-    assert_close(rotary_frequencies(32), gold["rotary_freqs"], "l_internals", "rotary_freqs")
-    turned = rotate(gold["rotary_in"].transpose(1, 2), rotary_table(33, 32)).transpose(1, 2)
+    length, dims = gold["rotary_in"].shape[2], 2 * len(gold["rotary_freqs"])
+    distances = torch.arange(len(gold["bucket_by_distance_0_600"]))
+    assert torch.equal(bias.buckets, gold[f"bucket_matrix_{length}x{length + 1}"])
+    assert torch.equal(relative_buckets(distances), gold["bucket_by_distance_0_600"])
+    assert torch.equal(bias().transpose(0, 1), gold[f"bias_{length}"])
+    assert dims == rotary_dims(gold["rotary_in"].shape[3])
+    assert_close(rotary_frequencies(dims), gold["rotary_freqs"], "l_internals", "rotary_freqs")
+    turned = rotate(gold["rotary_in"].transpose(1, 2), rotary_table(length, dims)).transpose(1, 2)
     assert_close(turned, gold["rotary_out"], "l_internals", "rotary_out")
 
 
 def test_time(prior):
     gold = arrays("l_internals")
     times = gold["sinusoidal_times"].long()
-    assert_close(sinusoidal(times, 104), gold["sinusoidal"], "l_internals", "sinusoidal")
-    assert_close(sinusoidal(times, 1664), gold["sinusoidal_1664"], "l_internals", "sinusoidal_1664")
+    for name in ("sinusoidal", "sinusoidal_1664"):
+        assert_close(sinusoidal(times, gold[name].shape[1]), gold[name], "l_internals", name)
     assert_close(prior.network.time(times), gold["time_token"], "l_internals", "time_token")
 
 
@@ -133,7 +136,7 @@ def test_blocks(prior):
     gold, network = arrays("l_internals"), prior.network
     x, layer = gold["block_in"], network.layers[0]
     with torch.no_grad():
-        attended = layer.attention(x, rotary=network.rotary, bias=network.relative_bias(), queries=33)
+        attended = layer.attention(x, rotary=network.rotary, bias=network.relative_bias(), queries=x.shape[1])
         assert_close(attended, gold["attention_out"], "l_internals", "attention_out")
         assert_close(layer.feed_forward(x), gold["feed_forward_out"], "l_internals", "feed_forward_out")
         assert_close(network.norm(gold["final_norm_in"]), gold["final_norm_out"], "l_internals", "final_norm_out")

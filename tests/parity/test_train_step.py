@@ -1,11 +1,8 @@
 """One training step of the original, everything random injected (gold m): losses, gradients and first update."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
-from gold_models import GOLD, gold_model
+from gold_models import TOLERANCES, arrays, assert_close, gold_model, numbers
 
 from mindeye2.model.diffusion import PriorDraws
 from mindeye2.model.upstream import released_name
@@ -13,8 +10,8 @@ from mindeye2.train.mixco import Mix, mix_rows
 from mindeye2.train.optim import AdamW, one_cycle, parameter_groups
 from mindeye2.train.step import Scales, StepTargets, mixed_latents, step_losses
 
-ARRAYS = {name: torch.from_numpy(array) for name, array in np.load(GOLD / "m_train_step.npz").items()}
-NUMBERS = json.loads((GOLD / "m_train_step.json").read_text())
+CASE = "m_train_step"
+ARRAYS, NUMBERS = arrays(CASE), numbers(CASE)
 PARTS = {
     "loss": "total",
     "prior": "prior",
@@ -22,8 +19,9 @@ PARTS = {
     "lowlevel": "lowlevel_l1",
     "contrastive": "lowlevel_contrastive",
 }
-# Of the gold set's tolerances.json.
-RTOL_LOSS, RTOL_GRADIENT, RTOL_UPDATE = 2e-6, 3e-5, 2e-3
+RTOL_LOSS, RTOL_GRADIENT, RTOL_UPDATE = (
+    TOLERANCES[CASE][name]["suggested_rtol"] for name in ("losses", "gradient_norms", "first_update_norms")
+)
 
 
 @pytest.fixture(scope="module", params=["bimixco", "softclip"])
@@ -34,7 +32,7 @@ def step(request):
     if request.param == "bimixco":
         mix = Mix(ARRAYS["mixco_perm"], torch.where(ARRAYS["mixco_select"], ARRAYS["mixco_beta_draws"], 1.0))
         voxels = mix_rows(voxels, mix)
-        torch.testing.assert_close(voxels, ARRAYS["mixco_voxels_mixed"][:, 0], rtol=0, atol=2e-6)
+        assert_close(voxels, ARRAYS["mixco_voxels_mixed"], CASE, "mixco_voxels_mixed")
     draws = PriorDraws(
         timesteps=ARRAYS["prior_timesteps"],
         noise=ARRAYS["prior_noise"],
