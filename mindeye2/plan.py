@@ -265,27 +265,21 @@ class _Branch:
         pretrain = self.pretrain(subject, seed) if config.finetune.init == "pretrained" else None
         name = f"{self.variant}/subj{subject:02d}/{sessions}sess/seed{seed}"
         if config.matrix.split == "shared":
-            folds = [self.fold(name, subject, list(range(1, sessions + 1)), None, seed, pretrain)]
+            parts = [(name, list(range(1, sessions + 1)), None)]
         else:
             every = range(1, known + 1)
-            folds = [
-                self.fold(
-                    f"{name}/without-session{test:02d}",
-                    subject,
-                    [session for session in every if session != test],
-                    [test],
-                    seed,
-                    pretrain,
-                )
-                for test in every
-            ]
+            parts = [(f"{name}/without-session{test:02d}", [s for s in every if s != test], [test]) for test in every]
+        folds = [self.fold(called, subject, train, test, seed, pretrain) for called, train, test in parts]
         finetune, reconstruct, refine = ([node for node in nodes if node] for nodes in zip(*folds, strict=True))
         judging = (config.evaluate.clip, *JUDGES) if config.reconstruct.num_images != 0 else ()
         judges = [name for name in judging if self.prints.has_network(name)]
+        described = {"evaluate": config.evaluate.keyed(), "split": config.matrix.split, "seed": seed}
+        if "linear_ridge" in config.evaluate.baselines:
+            described["folds"] = [{"train": train, "test": test} for _, train, test in parts]
         evaluate = self.plan.add(
             "evaluate",
             name,
-            {"evaluate": config.evaluate.keyed(), "split": config.matrix.split, "seed": seed},
+            described,
             {
                 "reconstruct": reconstruct,
                 "refine": refine,

@@ -250,6 +250,8 @@ class Reconstruct(Section):
     Retrieval always uses the whole test set."""
     repeats: Literal["equal", "legacy"] = since("equal", before="equal")
     """Average over a picture's trials: all alike, or as the original's three passes, the first of two trials twice."""
+    voxels: Literal["measured", "noise", "shuffled"] = since("measured", before="measured")
+    """What is decoded: the test trials; as controls, a draw from N(0, 1) for each voxel of each, or another image's."""
     prior_steps: Positive = 20
     """Sampling steps of the diffusion prior."""
     steps: Positive = 38
@@ -292,8 +294,9 @@ class Evaluate(Section):
     """Resamples over images behind each confidence interval."""
     clip: Literal["openai_clip", "clip"] = "openai_clip"
     """Network of the weights folder behind the CLIP metrics."""
-    baselines: tuple[Literal["linear_svm"], ...] = ()
-    """Decoders evaluated on the same trials, shown as variants of their own."""
+    baselines: tuple[Literal["linear_svm", "linear_ridge"], ...] = ()
+    """Decoders evaluated on the same trials, shown as variants of their own: a support vector machine that names
+    classes, closed-form ridge from single trials to CLIP tokens."""
     batch_size: Positive = unkeyed(64)
     """Pictures per forward pass."""
 

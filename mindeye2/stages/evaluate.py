@@ -14,6 +14,7 @@ from mindeye2.frozen.clip import Clip
 from mindeye2.generate.device import default_device
 from mindeye2.generate.refine import blend
 from mindeye2.job import Job
+from mindeye2.metrics.arrays import Array
 from mindeye2.metrics.baselines import linear_svm
 from mindeye2.metrics.brain import mean_per_group
 from mindeye2.metrics.caption import rouge_1, rouge_l
@@ -27,6 +28,7 @@ from mindeye2.metrics.top1 import retrieval
 from mindeye2.objects import damaged, open_images, read_array, read_json
 from mindeye2.seeds import numpy_generator
 from mindeye2.settings import Evaluate
+from mindeye2.stages.baselines import ridge_embeddings
 from mindeye2.stages.decoded import Decoded, read_decoded
 
 OUTPUTS: tuple[str, ...] = ("metrics.csv",)
@@ -43,9 +45,9 @@ def run(job: Job) -> None:
     average over one session, and it is named among the categories' mean target tokens instead.
     """
     settings, shared = job.settings(Evaluate), job.config["split"] == "shared"
-    if settings.baselines and shared:
+    if "linear_svm" in settings.baselines and shared:
         raise UserError(
-            f"evaluate.baselines: {', '.join(settings.baselines)} names classes, which shared images have none of; "
+            "evaluate.baselines: linear_svm names classes, which shared images have none of; "
             "remove it, or set matrix.split: leave_one_session_out"
         )
     decoded = read_decoded(job.inputs["reconstruct"], job.inputs.get("refine", []))
@@ -55,13 +57,17 @@ def run(job: Job) -> None:
     folder = job.paths["weights"] / settings.clip
     clip = Clip.load(folder).to(default_device()) if decoded.pictures and folder.is_dir() else None
 
+    ridge = ridge_embeddings(job, tokens) if "linear_ridge" in settings.baselines else None
+
     table = Table(seed=job.config["seed"], resamples=settings.bootstrap)
     if decoded.pictures:
         _pictures(table, job, settings, decoded, clip)
     if shared:
-        _retrieval(table, settings, decoded, tokens)
+        _retrieval(table, settings, decoded.embeddings if decoded.has_retrieval else None, tokens[decoded.images])
+        if ridge is not None:
+            _retrieval(table, settings, ridge, tokens[decoded.images], baseline="linear_ridge")
     else:
-        _identification(table, job, settings, decoded, tokens)
+        _identification(table, job, settings, decoded, tokens, ridge)
     if decoded.pictures:
         _captions(table, job, settings, decoded, clip)
         for region in REGIONS:
@@ -102,19 +108,21 @@ def _true_pictures(stimuli: Path, images: np.ndarray) -> Tensor:
         return torch.from_numpy(pictures[unique][place].astype(np.float32))
 
 
-def _retrieval(table: Table, settings: Evaluate, decoded: Decoded, tokens: np.ndarray) -> None:
-    """Both directions over the whole test set, with an interval over images.
+def _retrieval(
+    table: Table, settings: Evaluate, embeddings: Array | None, truth: np.ndarray, *, baseline: str = ""
+) -> None:
+    """Both directions over the whole test set, with an interval over images; every decoder gets the same pools.
 
     Where the pool is smaller than the test set, the interval is the original's, over repetitions.
     """
     directions = ("brain_to_image", "image_to_brain")
-    if not decoded.has_retrieval:
+    if embeddings is None:
         for direction in directions:
             table.leave_out(f"retrieval_{direction}", "the model has no retrieval head")
         return
     found = retrieval(
-        decoded.embeddings,
-        tokens[decoded.images],
+        embeddings,
+        truth,
         pool=settings.retrieval_pool,
         repetitions=settings.retrieval_repetitions,
         generator=numpy_generator(table.seed, "evaluate", "retrieval"),
@@ -122,13 +130,15 @@ def _retrieval(table: Table, settings: Evaluate, decoded: Decoded, tokens: np.nd
     for direction in directions:
         name, hits = f"retrieval_{direction}", getattr(found, f"{direction}_hits").double()
         if len(hits) == 1:
-            table.measure(name, hits[0])
+            table.measure(name, hits[0], baseline=baseline)
         else:
             interval = normal_interval(hits.mean(dim=1))
-            table.rows.append(Row("", name, "", hits.mean().item(), len(decoded.images), *interval))
+            table.rows.append(Row(baseline, name, "", hits.mean().item(), len(truth), *interval))
 
 
-def _identification(table: Table, job: Job, settings: Evaluate, decoded: Decoded, tokens: np.ndarray) -> None:
+def _identification(
+    table: Table, job: Job, settings: Evaluate, decoded: Decoded, tokens: np.ndarray, ridge: Tensor | None
+) -> None:
     """The seen category among all, by our decoder and by the baselines on the same averages of the same betas."""
     number, metric = len(CATEGORIES), f"identification_{len(CATEGORIES)}way"
     if len(tokens) != number * EXEMPLARS:
@@ -139,8 +149,10 @@ def _identification(table: Table, job: Job, settings: Evaluate, decoded: Decoded
     targets = torch.from_numpy(tokens.astype(np.float32)).flatten(1)
     candidates = class_means(targets, torch.from_numpy(category_of(np.arange(len(tokens)))), number)
     embeddings = torch.from_numpy(decoded.embeddings.astype(np.float32)).flatten(1)
-    hits = class_identification(embeddings, candidates, torch.from_numpy(category_of(decoded.images)))
-    table.measure(metric, hits)
+    seen = torch.from_numpy(category_of(decoded.images))
+    table.measure(metric, class_identification(embeddings, candidates, seen))
+    if ridge is not None:
+        table.measure(metric, class_identification(ridge.flatten(1), candidates, seen), baseline="linear_ridge")
     if "linear_svm" in settings.baselines:
         trials = read_trials(job.input("behav"), "train")
         group = trials.session * number + category_of(trials.image)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mindeye2.data.batches import read_rows
-from mindeye2.data.shards import Trials, read_trials
+from mindeye2.data.controls import control_responses
+from mindeye2.data.shards import Trials
 from mindeye2.errors import UserError
 from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.unclip import load_unet
@@ -23,9 +24,10 @@ from mindeye2.model.mindeye import Encoded, MindEye
 from mindeye2.model.repeats import repeat_rows
 from mindeye2.objects import read_array
 from mindeye2.progress import Progress
-from mindeye2.seeds import torch_generator
+from mindeye2.seeds import numpy_generator, torch_generator
 from mindeye2.settings import Reconstruct
 from mindeye2.stages.arrays import Rows, as_half
+from mindeye2.stages.trials import decoded_trials
 
 # retrieval.npy and lowlevel.npy are there only where the model has that head.
 OUTPUTS: tuple[str, ...] = ("test.npz", "*.npy")
@@ -36,19 +38,23 @@ OPTIONAL: tuple[str, ...] = ("captions.json", "pictures.png")
 def run(job: Job) -> None:
     """Decode the shared images, or every image shown in ``test_sessions``.
 
-    Each trial of an image goes through the decoder alone; its outputs are averaged as ``repeats`` says. A session
+    Each trial of an image goes through the decoder alone; its outputs are averaged as ``repeats`` says. The
+    controls replace what the decoder is given, not what it is scored against (``voxels``). A session
     of Haxby's data shows one picture per category, so there an item is a category's average over the session.
     Tokens and embeddings are written for all test images, pictures and captions for the first ``num_images``.
     """
     settings, device = job.settings(Reconstruct), default_device()
     trials = _test_trials(job)
     images, rows = repeat_rows(trials.image, legacy=settings.repeats == "legacy")
+    fold = job.config["test_sessions"] or ()
+    stream = numpy_generator(job.config["seed"], "reconstruct", job.config["subject"], settings.voxels, *fold)
+    betas = read_rows(job.input("betas") / "betas.h5", trials.row)
+    betas, rows = control_responses(settings.voxels, betas, rows, stream)
     count = len(images) if settings.num_images is None else min(settings.num_images, len(images))
     np.savez(job.work / "test.npz", image=images, trials=np.array([len(set(group)) for group in rows]))
 
     model = MindEye.load(job.input("finetune")).to(device)
-    voxels = torch.from_numpy(read_rows(job.input("betas") / "betas.h5", trials.row)).float()
-    brain, latents = _keep(encode_images(model, voxels, rows), job.work, count)
+    brain, latents = _keep(encode_images(model, torch.from_numpy(betas).float(), rows), job.work, count)
 
     if count:
         _decode(job, settings, model, images[:count], brain, latents, device)
@@ -58,19 +64,16 @@ def run(job: Job) -> None:
 
 
 def _test_trials(job: Job) -> Trials:
-    """Trials of the shared images, or all trials of the sessions that were left out of training."""
+    """Those of the shared images or of ``test_sessions``; UserError where there are none."""
     subject, sessions = job.config["subject"], job.config["test_sessions"]
+    trials = decoded_trials(job.input("behav"), sessions)
+    if len(trials):
+        return trials
     if sessions is None:
-        trials = read_trials(job.input("behav"), "test")
         rule = "no trial of a shared image; add sessions, or set matrix.split: leave_one_session_out"
     else:
-        every = read_trials(job.input("behav"), "train")
-        inside = np.isin(every.session, sessions)
-        trials = Trials(image=every.image[inside], row=every.row[inside], session=every.session[inside])
         rule = f"no trial in session {', '.join(map(str, sessions))}; correct dataset.sessions"
-    if not len(trials):
-        raise UserError(f"subject {subject}: {rule}")
-    return trials
+    raise UserError(f"subject {subject}: {rule}")
 
 
 def _keep(chunks: Iterable[Encoded], work: Path, count: int) -> tuple[Tensor, Tensor | None]:

@@ -137,7 +137,7 @@ class House:
         settings = {"steps": 4, "strength": 0.5, "guidance": 5.0, **settings}
         return self.job("refine", name, {"refine": {"batch_size": batch_size}}, refine=settings, seed=42)
 
-    def evaluate(self, name: str, *, split="shared", **settings) -> Job:
+    def evaluate(self, name: str, *, split="shared", folds=None, **settings) -> Job:
         settings = {
             "blend_weight": 0.25,
             "retrieval_pool": 300,
@@ -147,7 +147,8 @@ class House:
             "baselines": [],
             **settings,
         }
-        return self.job("evaluate", name, evaluate=settings, split=split, seed=42)
+        trained = {} if folds is None else {"folds": folds}
+        return self.job("evaluate", name, evaluate=settings, split=split, seed=42, **trained)
 
 
 def load(folder: Path, name: str) -> np.ndarray:

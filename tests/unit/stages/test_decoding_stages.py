@@ -105,6 +105,32 @@ def test_a_left_out_session_tests_one_item_per_category(house, name):
         assert test["image"].tolist() == [12 * category + 1 for category in range(8)]
 
 
+def test_noise_is_decoded_in_place_of_the_betas(house, name):
+    whole = house.inputs["reconstruct"][0]
+    noise = house.finish(reconstruct, house.reconstruct(name, voxels="noise"))
+    with np.load(noise / "test.npz") as test:
+        assert test["image"].tolist() == list(SHARED) and test["trials"].tolist() == [3, 2, 1, 1, 1]
+    assert np.abs(load(noise, "retrieval") - load(whole, "retrieval")).mean() > 1e-2
+    again = house.finish(reconstruct, house.reconstruct(f"{name}-again", voxels="noise"))
+    np.testing.assert_array_equal(load(again, "retrieval"), load(noise, "retrieval"))
+
+
+def test_shuffled_decodes_all_trials_of_another_image(house, name):
+    whole = load(house.inputs["reconstruct"][0], "retrieval").astype(np.float32)
+    folder = house.finish(reconstruct, house.reconstruct(name, voxels="shuffled"))
+    shuffled = load(folder, "retrieval").astype(np.float32)
+    source = np.abs(shuffled[:, None] - whole[None]).mean(axis=(2, 3)).argmin(axis=1)
+    assert sorted(source) == [0, 1, 2, 3, 4] and (source != np.arange(5)).all()
+    np.testing.assert_allclose(shuffled, whole[source], atol=2e-3)
+    with np.load(folder / "test.npz") as test:
+        assert test["trials"].tolist() == np.array([3, 2, 1, 1, 1])[source].tolist()
+
+
+def test_the_folds_draw_controls_of_their_own(house, name):
+    folds = [house.finish(reconstruct, house.reconstruct(f"{name}-{s}", sessions=[s], voxels="noise")) for s in (1, 2)]
+    assert np.abs(load(folds[0], "retrieval") - load(folds[1], "retrieval")).mean() > 1e-2
+
+
 def test_heads_that_are_missing_leave_no_file(house, name, tmp_path):
     plain = write_model(tmp_path / "finetune", lowlevel=False, retrieval=False)
     folder = house.finish(reconstruct, with_inputs(house.reconstruct(name), finetune=[plain]))

@@ -1,0 +1,87 @@
+"""Ridge regression from voxels to CLIP tokens in closed form: what a linear map reaches without any training."""
+
+import numpy as np
+import torch
+from himalaya.backend import set_backend
+from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues, solve_kernel_ridge_eigenvalues
+from jaxtyping import Float, Int, Int64
+from sklearn.model_selection import PredefinedSplit
+from torch import Tensor
+
+from mindeye2.progress import track
+
+FOLDS = 5
+PENALTY_TARGETS = 1024
+"""Target columns, drawn without replacement, on which the penalty is chosen."""
+PENALTIES = tuple(10.0 ** (power / 2) for power in range(-8, 9))
+"""Candidates, in units of the kernel's mean eigenvalue."""
+BLOCK = 4096
+"""Target columns predicted at once: 9000 images of them are 150 MB in float32."""
+
+
+def linear_ridge(
+    voxels: Float[np.ndarray, "trials voxels"],
+    image: Int64[np.ndarray, " trials"],
+    tokens: Float[np.ndarray, "images *embedding"],
+    test_voxels: Float[np.ndarray, "test voxels"],
+    rows: list[list[int]],
+    *,
+    generator: np.random.Generator,
+) -> Float[Tensor, "items *embedding"]:
+    """min_w |X w - Y|² + a |w|² on single trials; predictions of the test trials, averaged over each item's ``rows``.
+
+    ``image`` names the row of ``tokens`` (may be memory-mapped) that a training trial shows. Voxels and targets
+    are centred by their means over the training trials. One penalty a serves all targets: the one with the least
+    squared error in cross-validation over the training images, on a random subset of the target columns.
+
+    The solution is used in its dual form, in which the predictions are fixed weights over the training images,
+    whatever the target: beside the kernel (trials x trials) and its decomposition, only blocks of target columns
+    are in memory.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    set_backend("torch_cuda" if device == "cuda" else "torch")
+    images, place = np.unique(image, return_inverse=True)
+    flat = tokens.reshape(len(tokens), -1)
+
+    train = torch.from_numpy(voxels.astype(np.float32)).to(device)
+    mean = train.mean(dim=0)
+    train = train - mean
+    test = torch.from_numpy(test_voxels.astype(np.float32)).to(device) - mean
+    items = torch.stack([test[group].mean(dim=0) for group in rows])
+    kernel = train @ train.T
+
+    columns = np.sort(generator.permutation(flat.shape[1])[:PENALTY_TARGETS])
+    some = torch.from_numpy(flat[np.ix_(images, columns)].astype(np.float32))[place]
+    fold = generator.permutation(len(images)) % FOLDS
+    penalty = _penalty(kernel, some.to(device), fold[place])
+
+    # The prediction k'(K + aI)⁻¹Y of an item with kernel row k has the weights (K + aI)⁻¹k over the trials.
+    weights = solve_kernel_ridge_eigenvalues(kernel, train @ items.T, alpha=penalty).T.cpu()
+    # Y is centred: what the weights do not carry goes to the mean of the trials.
+    weights = weights + (1 - weights.sum(dim=1, keepdim=True)) / len(image)
+    per_image = torch.zeros(len(rows), len(images)).index_add_(1, torch.from_numpy(place), weights)
+
+    predicted = torch.empty(len(rows), flat.shape[1])
+    blocks = [slice(first, first + BLOCK) for first in range(0, flat.shape[1], BLOCK)]
+    for inside in track(blocks, "evaluate, linear ridge", len(blocks)):
+        predicted[:, inside] = per_image @ torch.from_numpy(flat[images, inside].astype(np.float32))
+    return predicted.unflatten(1, tokens.shape[1:])
+
+
+def _penalty(
+    kernel: Float[Tensor, "trials trials"], targets: Float[Tensor, "trials some"], fold: Int[np.ndarray, " trials"]
+) -> float:
+    """The candidate with the least squared error over all of ``targets``, each fold left out in turn."""
+    unit = kernel.diagonal().mean().item()
+    candidates = torch.tensor([unit * penalty for penalty in PENALTIES], device=kernel.device)
+    # One candidate at a time: all at once would be as many matrices of the kernel's size.
+    best, *_ = solve_kernel_ridge_cv_eigenvalues(
+        kernel,
+        targets,
+        alphas=candidates,
+        cv=PredefinedSplit(fold),
+        fit_intercept=True,
+        local_alpha=False,
+        n_alphas_batch=1,
+    )
+    return best[0].item()

@@ -1,0 +1,41 @@
+"""Which objects variants share, on the real brain that comes with the project."""
+
+from pathlib import Path
+
+import pytest
+
+from mindeye2.config import load_config
+from mindeye2.plan import make_plan
+
+HAXBY = Path(__file__).parents[3] / "config" / "haxby.yaml"
+
+
+@pytest.fixture
+def plan_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(HAXBY.parents[1])
+
+    def plan_of(*assignments):
+        return make_plan(load_config(HAXBY, assignments), tmp_path)
+
+    return plan_of
+
+
+def test_controls_share_all_training(plan_of):
+    variants = "{default: {}, noise: {reconstruct: {voxels: noise}}, shuffled: {reconstruct: {voxels: shuffled}}}"
+    plan = plan_of(f"matrix.variants={variants}")
+    stages = [node.stage for node in plan.nodes.values()]
+    assert {stage: stages.count(stage) for stage in ("finetune", "reconstruct", "refine", "evaluate")} == {
+        "finetune": 12,
+        "reconstruct": 36,
+        "refine": 36,
+        "evaluate": 3,
+    }
+
+
+def test_evaluate_knows_the_training_sessions_only_where_a_baseline_asks(plan_of):
+    (svm,) = [cell.evaluate for cell in plan_of("evaluate.baselines=[linear_svm]").cells]
+    (ridge,) = [cell.evaluate for cell in plan_of("evaluate.baselines=[linear_ridge]").cells]
+    assert "folds" not in svm.spec["config"]
+    folds = ridge.spec["config"]["folds"]
+    assert [fold["test"] for fold in folds] == [[session] for session in range(1, 13)]
+    assert folds[2]["train"] == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]

@@ -1,0 +1,67 @@
+"""The linear baseline against another solver, and its choice of penalty."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from mindeye2.metrics import linear_ridge as module
+from mindeye2.metrics.linear_ridge import linear_ridge
+
+ROWS = [[2 * item, 2 * item + 1] for item in range(20)]
+
+
+def world(noise: float, *, voxels: int = 50):
+    """Trials of 100 images, three each, and two trials each of 20 others; tokens linear in what voxels carry."""
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((120, voxels)).astype(np.float32)
+    tokens = (factors @ rng.standard_normal((voxels, 24)) + 3).reshape(120, 4, 6).astype(np.float16)
+    image, shown = np.repeat(np.arange(100), 3), np.repeat(np.arange(100, 120), 2)
+    train, test = (factors[which] + noise * rng.standard_normal((len(which), voxels)) + 1 for which in (image, shown))
+    return train.astype(np.float32), image, tokens, test.astype(np.float32)
+
+
+def chosen(monkeypatch, *world) -> tuple[np.ndarray, float]:
+    """Predictions, and the penalty behind them."""
+    penalties = []
+
+    def spying(*arguments):
+        penalties.append(penalty(*arguments))
+        return penalties[0]
+
+    penalty = module._penalty
+    monkeypatch.setattr(module, "_penalty", spying)
+    predicted = linear_ridge(*world, ROWS, generator=np.random.default_rng(1))
+    monkeypatch.undo()
+    return predicted.numpy(), penalties[0]
+
+
+@pytest.mark.parametrize("block", [7, 4096])
+def test_predictions_are_those_of_sklearns_ridge_averaged_over_repeats(monkeypatch, block):
+    train, image, tokens, test = world(0.8)
+    monkeypatch.setattr(module, "BLOCK", block)
+    predicted, penalty = chosen(monkeypatch, train, image, tokens, test)
+    ridge = Ridge(alpha=penalty).fit(train.astype(np.float64), tokens.reshape(120, -1)[image].astype(np.float64))
+    wanted = ridge.predict(test).reshape(20, 2, 4, 6).mean(axis=1)
+    np.testing.assert_allclose(predicted, wanted, atol=1e-4)
+
+
+def test_more_noise_asks_for_a_larger_penalty(monkeypatch):
+    penalties = [chosen(monkeypatch, *world(noise))[1] for noise in (0.01, 0.5, 5.0)]
+    assert penalties[0] < penalties[1] < penalties[2]
+
+
+def test_repeats_of_a_training_image_are_never_in_two_folds():
+    """Voxels that name the image and nothing else: split by trial, no penalty at all would look best."""
+    _, image, tokens, _ = world(0.0)
+    rng = np.random.default_rng(2)
+    code = rng.standard_normal((120, 200)).astype(np.float32)
+    predicted = linear_ridge(
+        code[image], image, tokens, code[np.repeat(np.arange(100, 120), 2)], ROWS, generator=np.random.default_rng(1)
+    )
+    mean = tokens[image].astype(np.float32).mean(axis=0)
+    assert np.abs(predicted.numpy() - mean).max() < 0.1 * tokens.astype(np.float32).std()
+
+
+def test_the_same_stream_gives_the_same_predictions():
+    one, two = (linear_ridge(*world(0.8), ROWS, generator=np.random.default_rng(5)) for _ in range(2))
+    assert one.equal(two)
