@@ -15,6 +15,9 @@ from mindeye2.shapes import Images, Tokens
 
 PixelRange = Literal["legacy01", "pm1"]
 
+BIGG_TOKENS, BIGG_MEAN, BIGG_DEVIATION = (256, 1664), 0.160, 1.096
+"""Shape and element statistics of the tokens of the published network."""
+
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -105,6 +108,25 @@ class Clip(nn.Module):
         if pixel_range == "legacy01":
             images = (images + 1) / 2
         return (images - self.mean) / self.std
+
+
+def check_published(tokens: Tokens, *, pixel_range: PixelRange, origin: Path) -> None:
+    """UserError where tokens of the published network's size, ViT-bigG-14, are not distributed like its own.
+
+    Without its final norm (open_clip 2.20 to 2.22 gave that), with other weights, or with pictures in another range
+    they would train a decoder that no released prior or unCLIP network understands. The limits are wide, since mean
+    and deviation are known from constants of the released code alone. Only ``legacy01`` is looked at: nothing is
+    known of the same network under ``pm1``.
+    """
+    if tuple(tokens.shape[1:]) != BIGG_TOKENS or pixel_range != "legacy01":
+        return
+    mean, deviation = tokens.float().mean().item(), tokens.float().std().item()
+    if not (abs(mean - BIGG_MEAN) <= 0.08 and abs(deviation - BIGG_DEVIATION) <= 0.2):
+        raise UserError(
+            f"{origin}: its tokens have mean {mean:.3f} and standard deviation {deviation:.3f}, ViT-bigG-14's "
+            f"(laion2b_s39b_b160k, after the final norm) about {BIGG_MEAN:.3f} and {BIGG_DEVIATION:.3f}: the weights "
+            "are another network's or the pictures are not in [0, 1]; put the published weights there"
+        )
 
 
 def resize(images: Images, size: int) -> Float[Tensor, "batch 3 {size} {size}"]:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mindeye2.frozen.clip import Clip
+from mindeye2.errors import UserError
+from mindeye2.frozen.clip import Clip, check_published
 from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.device import default_device
@@ -42,11 +43,24 @@ def run(job: Job) -> None:
         progress = Progress(f"targets {network}", len(images), done=rows.done)
         while rows.done < rows.count:
             first = rows.done
-            pictures = torch.from_numpy(images[first : first + CHUNK].astype(np.float32)).to(device)
-            outputs = compute(pictures, first)
+            pictures = torch.from_numpy(images[first : first + CHUNK].astype(np.float32))
+            _check_range(pictures, first)
+            outputs = compute(pictures.to(device), first)
             rows.write(**{name: as_half(values, f"{name} from image {first}") for name, values in outputs.items()})
             progress.advance(len(pictures))
         progress.close()
+
+
+def _check_range(pictures: Tensor, first: int) -> None:
+    """UserError for values that no [0, 1] picture has: every network maps that range to its own."""
+    inside = ((pictures >= 0) & (pictures <= 1)).flatten(1).all(dim=1)
+    if not inside.all():
+        image = int(inside.int().argmin())
+        low, high = pictures[image].min().item(), pictures[image].max().item()
+        raise UserError(
+            f"images.h5: picture {first + image} has values from {low:.3g} to {high:.3g}, which must be in [0, 1]; "
+            "remove the stimuli object and build it again"
+        )
 
 
 def _clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
@@ -54,7 +68,10 @@ def _clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[T
 
     def compute(pictures: Tensor, first: int) -> Outputs:
         batches = pictures.split(settings.batch_size)
-        return {"tokens": torch.cat([network.tokens(batch, pixel_range=settings.pixel_range) for batch in batches])}
+        tokens = torch.cat([network.tokens(batch, pixel_range=settings.pixel_range) for batch in batches])
+        if first == 0:
+            check_published(tokens, pixel_range=settings.pixel_range, origin=weights / "clip")
+        return {"tokens": tokens}
 
     return compute
 

@@ -1,9 +1,12 @@
 """CLIP tokens and embeddings."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from mindeye2.frozen.clip import Clip, resize
+from mindeye2.errors import UserError
+from mindeye2.frozen.clip import Clip, check_published, resize
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,26 @@ def test_large_pictures_are_resized_to_the_network(clip, drawn):
     large = torch.nn.functional.interpolate(images, scale_factor=3, mode="bilinear")
     near = torch.nn.functional.cosine_similarity(clip.embed_images(large), clip.embed_images(images))
     assert near.min() > 0.9
+
+
+def bigg_tokens(mean, deviation):
+    noise = torch.randn(2, 256, 1664, generator=torch.Generator().manual_seed(0))
+    return mean + deviation * noise
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.160, 1.096), (0.21, 1.2), (0.11, 1.0)])
+def test_tokens_of_the_published_network_are_taken(mean, deviation):
+    check_published(bigg_tokens(mean, deviation), pixel_range="legacy01", origin=Path("clip"))
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [(0.0, 1.0), (0.160, 2.5), (0.160, 0.5), (-0.16, 1.096), (float("nan"), 1)]
+)
+def test_tokens_of_another_distribution_are_refused(mean, deviation):
+    tokens = bigg_tokens(mean, deviation)
+    with pytest.raises(
+        UserError, match=r"weights/clip: its tokens have mean .*ViT-bigG-14's .* about 0\.160 and 1\.096"
+    ):
+        check_published(tokens, pixel_range="legacy01", origin=Path("weights/clip"))
+    check_published(tokens, pixel_range="pm1", origin=Path("weights/clip"))
+    check_published(tokens[:, :64], pixel_range="legacy01", origin=Path("weights/clip"))

@@ -1,12 +1,17 @@
 """targets on random networks."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import torch
 from finished_objects import IMAGES, TOKENS, WIDTH, load, stimuli, with_inputs
+from open_clip import CLIP
+from safetensors.torch import save_file
 
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
@@ -87,6 +92,41 @@ def test_targets_refuse_what_float16_cannot_hold(house, name, monkeypatch):
     monkeypatch.setattr(Clip, "tokens", lambda self, *args, **kwargs: 1e6 * tokens(self, *args, **kwargs))
     with pytest.raises(UserError, match="tokens from image 0: a value is not finite in float16"):
         targets.run(house.tokens(name))
+
+
+def test_pictures_outside_their_range_are_refused(house, name, tmp_path):
+    copy = Path(shutil.copytree(house.inputs["stimuli"][0], tmp_path / "stimuli"))
+    with h5py.File(copy / "images.h5", "r+") as file:
+        file["images"][70] = 255 * file["images"][70]
+    job = with_inputs(house.tokens(name), stimuli=[copy])
+    with pytest.raises(UserError, match=r"images\.h5: picture 70 has values from .* to 2.., which must be in \[0, 1\]"):
+        targets.run(job)
+
+
+def test_weights_of_the_published_size_must_give_its_tokens(house, name, tmp_path):
+    """One narrow layer with as many tokens, as wide, as ViT-bigG-14's: its final norm alone makes the difference."""
+    vision = {"image_size": 16, "patch_size": 1, "width": 1664, "head_width": 104, "layers": 1, "mlp_ratio": 0.01}
+    text = {"context_length": 4, "width": 8, "heads": 1, "layers": 1, "vocab_size": 8}
+    network = CLIP(embed_dim=4, vision_cfg=vision, text_cfg=text)
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "config.json").write_text(
+        json.dumps({"model_cfg": {"embed_dim": 4, "vision_cfg": vision, "text_cfg": text}})
+    )
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["images"] = np.random.default_rng(0).random((2, 3, 16, 16)).astype(np.float16)
+
+    def job(suffix):
+        save_file(network.state_dict(), tmp_path / "clip" / "model.safetensors")
+        made = house.job("targets", f"{name}-{suffix}", network="clip", targets={"pixel_range": "legacy01"})
+        return replace(with_inputs(made, stimuli=[tmp_path]), paths={"weights": tmp_path})
+
+    with pytest.raises(
+        UserError, match=r"clip: its tokens have mean -?0\.00. and standard deviation 1\.000, ViT-bigG-14's"
+    ):
+        targets.run(job("other"))
+    torch.nn.init.constant_(network.visual.ln_post.weight, 1.096)
+    torch.nn.init.constant_(network.visual.ln_post.bias, 0.160)
+    assert load(house.finish(targets, job("published")), "tokens").shape == (2, 256, 1664)
 
 
 def test_truncated_stimuli_are_named(house, name, tmp_path):
