@@ -7,7 +7,7 @@ of different variants merge by themselves.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,6 @@ class _Branch:
             self._made[name] = make()
         return self._made[name]
 
-    def _sources(self, files: Iterable[tuple[str, str]]) -> dict[str, dict]:
-        return {f"{root}/{path}": self.prints.of(root, path) for root, path in files}
-
     def stimuli(self) -> Node:
         return self._once(self._stimuli, "stimuli")
 
@@ -123,7 +120,7 @@ class _Branch:
             "stimuli",
             "stimuli",
             {"dataset": {"source": source}, "stimuli": self.config.stimuli.keyed()},
-            sources=self._sources(layout.stimuli_files(source)),
+            sources=self.prints.files(layout.stimuli_needs(source, self.prints.root("dataset"))),
         )
 
     def behav(self, subject: int) -> Node:
@@ -131,6 +128,7 @@ class _Branch:
 
     def _behav(self, subject: int) -> Node:
         dataset = self.config.dataset
+        needs = layout.behav_needs(dataset.source, subject, dataset.sessions[subject])
         return self.plan.add(
             "behav",
             f"subj{subject:02d}",
@@ -140,7 +138,7 @@ class _Branch:
                 "subject": subject,
                 "sessions": dataset.sessions[subject],
             },
-            sources=self._sources(layout.behav_files(dataset.source, subject)),
+            sources=self.prints.files(needs),
         )
 
     def betas(self, subject: int) -> Node:
@@ -148,20 +146,20 @@ class _Branch:
 
     def _betas(self, subject: int) -> Node:
         dataset, betas = self.config.dataset, self.config.betas
-        files = layout.betas_files(
-            self.prints.root("dataset"), dataset.source, subject, dataset.sessions[subject], betas.version
-        )
+        needs = layout.betas_needs(dataset.source, subject, dataset.sessions[subject], betas.version)
+        # Released betas are normalised already: nothing but their number format is ours to choose.
+        settings = {"dtype": betas.dtype} if dataset.source == "released" else betas.keyed()
         return self.plan.add(
             "betas",
             f"subj{subject:02d}",
             {
                 "dataset": {"source": dataset.source},
-                "betas": betas.keyed(),
+                "betas": settings,
                 "subject": subject,
                 "sessions": dataset.sessions[subject],
             },
             {"behav": self.behav(subject)},
-            self._sources(files),
+            self.prints.files(needs),
         )
 
     def target(self, network: str) -> Node:

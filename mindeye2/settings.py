@@ -90,8 +90,9 @@ class Paths(Section):
 class Dataset(Section):
     """Whose data is read."""
 
-    source: Literal["nsd", "haxby"] = "nsd"
-    """nsd: the official NSD tree. haxby: one slice of one subject of Haxby et al. 2001."""
+    source: Literal["nsd", "released", "haxby"] = "nsd"
+    """nsd: the official NSD tree. released: the public MindEye2 files made from it. haxby: one slice of one subject of
+    Haxby et al. 2001."""
     sessions: dict[Positive, Positive] = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
     """Subject -> number of its sessions, all of which are read."""
     fingerprint: Literal["sha256", "size"] = "sha256"
@@ -113,7 +114,8 @@ class Behav(Section):
 
 
 class Betas(Section):
-    """Normalised single-trial responses."""
+    """Normalised single-trial responses. Released ones (dataset.source) are z-scored already: of these settings only
+    dtype counts for them."""
 
     version: Literal["betas_fithrf_GLMdenoise_RR", "betas_fithrf", "betas_assumehrf"] = "betas_fithrf_GLMdenoise_RR"
     """GLMsingle version: b3, b2, b1."""

@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mindeye2.config import Config
-from mindeye2.data.layout import check_file
+from mindeye2.data import layout
 from mindeye2.errors import UserError
 from mindeye2.progress import Progress
 from mindeye2.store import file_sha256, write_atomically
@@ -52,11 +53,15 @@ class Fingerprints:
         name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
         known = self._known.get(name)
         if known is None or known[:2] != stamp or (by_content and known[2] is None):
-            check_file(path)
+            layout.check_file(path)
             known = [*stamp, sha256_with_progress(path) if by_content else None]
             self._known[name] = known
             self._changed = True
         return {"size": known[0], "sha256": known[2]} if by_content else {"size": known[0]}
+
+    def files(self, needs: Sequence[layout.Need]) -> dict[str, dict]:
+        """Fingerprints of the files behind ``needs``; UserError names the first one that is missing."""
+        return {f"{root}/{path}": self.of(root, path) for root, path in layout.found(self.root, needs)}
 
     def network(self, name: str) -> dict[str, dict]:
         """Fingerprints of every file of a frozen network's folder; UserError where there is none."""

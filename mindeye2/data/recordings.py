@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
@@ -24,7 +25,9 @@ class Recording:
     regions: dict[str, Bool[np.ndarray, " voxels"]]
     """Regions of the brain metrics; nsd_general is all voxels."""
     read: Callable[[int], Float32[np.ndarray, "trials voxels"]]
-    """Betas of a session (1-based), not normalised."""
+    """Betas of a session (1-based)."""
+    normalised: bool = False
+    """Whether they are z-scores already."""
 
     @property
     def voxels(self) -> int:
@@ -37,8 +40,9 @@ def nsd_recording(root: Path, *, subject: int, version: str, session: Int64[np.n
     Raises UserError where a file is missing, damaged, or of another size than the masks and the behaviour.
     """
     sessions = int(session.max())
-    layout.betas_files(root, "nsd", subject, sessions, version)
-    files = tuple(root / path for path in layout.session_files(root, subject, sessions, version))
+    layout.found(lambda _: root, layout.betas_needs("nsd", subject, sessions, version))
+    needs = layout.session_needs(subject, sessions, version)
+    files = tuple(root / path for _, path in layout.found(lambda _: root, needs))
     areas = root / layout.region_mask(subject, "prf-visualrois")
     mask, regions = read_regions(root / layout.region_mask(subject, "nsdgeneral"), areas if areas.is_file() else None)
 
@@ -56,7 +60,7 @@ def nsd_recording(root: Path, *, subject: int, version: str, session: Int64[np.n
 
 def haxby_recording(root: Path, *, subject: int, sessions: int) -> Recording:
     """Every volume of the first runs, rest included, in scanner units; the slice's mask is the only region."""
-    layout.betas_files(root, "haxby", subject, sessions, "")
+    layout.found(lambda _: root, layout.betas_needs("haxby", subject, sessions, ""))
     bold, labels_file = root / layout.HAXBY_BOLD, root / layout.HAXBY_LABELS
     labels = haxby.read_labels(labels_file, subject=subject, sessions=sessions)
     mask = read_mask(root / layout.HAXBY_MASK) > 0
@@ -71,7 +75,15 @@ def haxby_recording(root: Path, *, subject: int, sessions: int) -> Recording:
 
 
 def count_voxels(root: Path, source: str, subject: int) -> tuple[Path, int]:
-    """Voxels of a subject's betas, without reading any, and the file that says so: the dataset's own mask."""
-    name = layout.HAXBY_MASK if source == "haxby" else layout.region_mask(subject, "nsdgeneral")
-    path = root / layout.require(root, name, f"the number of voxels of subject {subject}")
+    """Voxels of a subject's betas, without reading any, and the file that says so: the dataset's own mask.
+
+    Of released files it is the betas themselves.
+    """
+    names = {"haxby": layout.HAXBY_MASK, "released": layout.released_betas(subject)}
+    name = names.get(source, layout.region_mask(subject, "nsdgeneral"))
+    layout.found(lambda _: root, [layout.Need(f"the number of voxels of subject {subject}", "dataset", (name,))])
+    path = root / name
+    if source == "released":
+        with layout.reading(path), h5py.File(path) as file:
+            return path, int(file["betas"].shape[1])
     return path, int((read_mask(path) > 0).sum())

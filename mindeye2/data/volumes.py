@@ -20,6 +20,8 @@ BLOCK_BYTES = 64 << 20
 
 # Values of prf-visualrois: ventral and dorsal parts of each area.
 _VISUAL_AREAS = {"V1": (1, 2), "V2": (3, 4), "V3": (5, 6), "V4": (7,)}
+REGIONS = ("nsd_general", *_VISUAL_AREAS, "higher_vis")
+"""Of the brain metrics; only the first is always there."""
 
 ReadBlock = Callable[[int, int], np.ndarray]
 """Volumes from start to stop, (volumes, voxels)."""

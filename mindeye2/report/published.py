@@ -44,7 +44,7 @@ NUMBERS = {name: tuple(round(value / 100, 4) for value in values) for name, valu
 
 def comparable(config: Mapping[str, Any]) -> bool:
     """Whether a run measures what the paper measured: NSD itself, tested on the images that all subjects saw."""
-    nsd = config["dataset"]["source"] == "nsd" and not config.get("simulate")
+    nsd = config["dataset"]["source"] in ("nsd", "released") and not config.get("simulate")
     return nsd and config["matrix"]["split"] == "shared"
 
 

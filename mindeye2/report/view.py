@@ -100,7 +100,8 @@ def _lead(rows: list[Row], baselines: list[str]) -> Column:
 
 def account(config: Mapping[str, Any]) -> str:
     """``simulated``, ``haxby`` or ``nsd``: which account of the data the page gives."""
-    return "simulated" if config.get("simulate") else config["dataset"]["source"]
+    source = config["dataset"]["source"]
+    return "simulated" if config.get("simulate") else {"released": "nsd"}.get(source, source)
 
 
 def main_columns(view: View) -> list[Column]:

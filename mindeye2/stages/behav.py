@@ -2,6 +2,7 @@
 
 from mindeye2.data import haxby, layout, nsd
 from mindeye2.data.behav import shards
+from mindeye2.data.released_trials import read_trials
 from mindeye2.data.shards import shard_path, write_shard
 from mindeye2.job import Job
 from mindeye2.progress import track
@@ -13,12 +14,13 @@ OUTPUTS = ("wds/train/*.tar", "wds/test/0.tar")
 def run(job: Job) -> None:
     root, source = job.paths["dataset"], job.config["dataset"]["source"]
     subject, sessions = job.config["subject"], job.config["sessions"]
-    for _, path in layout.behav_files(source, subject):
-        layout.require(root, path, f"behav of subject {subject}")
+    layout.found(job.paths.__getitem__, layout.behav_needs(source, subject, sessions))
 
     if source == "haxby":
         labels = haxby.read_labels(root / layout.HAXBY_LABELS, subject=subject, sessions=sessions)
         trials = haxby.trials(labels, sessions=sessions)
+    elif source == "released":
+        trials = read_trials(root, subject=subject, sessions=sessions)
     else:
         trials = nsd.read_responses(
             root / layout.responses(subject),

@@ -1,4 +1,4 @@
-"""betas: one subject's single-trial responses inside nsdgeneral, z-scored voxel by voxel."""
+"""betas: one subject's single-trial responses inside nsdgeneral, z-scored voxel by voxel (released ones are)."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ import numpy as np
 
 from mindeye2.data.betas import Moments, usable_voxels, z_scores
 from mindeye2.data.recordings import Recording, haxby_recording, nsd_recording
+from mindeye2.data.released import released_recording
 from mindeye2.data.shards import Trials, read_trials
 from mindeye2.errors import UserError
 from mindeye2.job import Job
@@ -22,19 +23,21 @@ def run(job: Job) -> None:
     subject, sessions = job.config["subject"], job.config["sessions"]
     train, test = (read_trials(job.input("behav"), split) for split in ("train", "test"))
 
-    if job.config["dataset"]["source"] == "haxby":
-        recording = haxby_recording(job.paths["dataset"], subject=subject, sessions=sessions)
+    root, source = job.paths["dataset"], job.config["dataset"]["source"]
+    if source == "haxby":
+        recording = haxby_recording(root, subject=subject, sessions=sessions)
+    elif source == "released":
+        recording = released_recording(root, subject=subject, session=_session_of_row(train, test))
     else:
-        recording = nsd_recording(
-            job.paths["dataset"], subject=subject, version=settings.version, session=_session_of_row(train, test)
-        )
+        recording = nsd_recording(root, subject=subject, version=settings.version, session=_session_of_row(train, test))
     rows = len(recording.session)
     counted = np.ones(rows, dtype=bool)
     if settings.statistics == "training":
         counted[:] = False
         counted[train.row] = True
 
-    overall = _overall(recording, counted, f"statistics subj{subject:02d}") if settings.scope == "all" else None
+    twice = settings.scope == "all" and not recording.normalised
+    overall = _overall(recording, counted, f"statistics subj{subject:02d}") if twice else None
     unusable = []
     with h5py.File(job.work / "betas.h5", "w") as file:
         betas = file.create_dataset("betas", (rows, recording.voxels), settings.dtype)
@@ -43,10 +46,14 @@ def run(job: Job) -> None:
         for session in track(range(1, sessions + 1), f"betas subj{subject:02d}", sessions):
             inside = recording.session == session
             values, usable = _read(recording, session, counted)
-            moments = overall or Moments(recording.voxels)
-            if overall is None:
-                moments.add(values[counted[inside]], usable)
-            betas[np.flatnonzero(inside)[0] : np.flatnonzero(inside)[-1] + 1] = z_scores(values, moments, usable)
+            if recording.normalised:
+                scores = np.where(usable, values, np.float32(0))
+            else:
+                moments = overall or Moments(recording.voxels)
+                if overall is None:
+                    moments.add(values[counted[inside]], usable)
+                scores = z_scores(values, moments, usable)
+            betas[np.flatnonzero(inside)[0] : np.flatnonzero(inside)[-1] + 1] = scores
             unusable.append(int((~usable).sum()))
             if unusable[-1]:
                 print(
@@ -62,7 +69,7 @@ def run(job: Job) -> None:
         "counted_rows": int(counted.sum()),
         "constant_voxels_per_session": unusable,
         "regions": {name: int(region.sum()) for name, region in recording.regions.items()},
-        "settings": settings.keyed(),
+        "settings": job.config["betas"],
     }
     (job.work / "report.json").write_text(json.dumps(report, indent=1))
 

@@ -16,7 +16,7 @@ def own(subject, sessions, metric, picture):
 
 
 def test_only_nsd_itself_is_compared():
-    assert comparable(config())
+    assert comparable(config()) and comparable(config("released"))
     assert not comparable(config(simulate={"seed": 0}))
     assert not comparable(config("haxby"))
     assert not comparable(config(split="leave_one_session_out"))

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from mindeye2.config import parse_config
-from mindeye2.data.layout import betas_files, check_file
+from mindeye2.data import layout
+from mindeye2.data.layout import check_file
 from mindeye2.data.shards import read_trials
 from mindeye2.demo.simulate import simulate
 from mindeye2.errors import UserError
@@ -263,7 +264,7 @@ DAMAGE = {
     "session missing": (
         lambda root: _session(root, 1, 2).unlink(),
         1,
-        r"betas_session02\.hdf5 \(or \.nii\.gz\): no such file, needed by betas of subject 1, 1 of whose 3 sessions",
+        r"session02\.hdf5 \(or .*02\.nii\.gz\): no such file, needed by betas of subject 1 \(3 sessions\); download",
     ),
     "session with too few trials": (
         lambda root: _rewrite(_session(root, 1, 3), lambda values: values[:-2]),
@@ -308,7 +309,7 @@ DAMAGE = {
     "table missing": (
         lambda root: _responses(root).unlink(),
         1,
-        r"responses\.tsv: no such file, needed by behav of subject 1; .*MINDEYE2_DATASET",
+        r"responses\.tsv: no such file, needed by behav of subject 1 \(3 sessions\); .*MINDEYE2_DATASET",
     ),
     "table without a column": (
         lambda root: _edit_table(root, lambda table: table.drop(columns="ISOLD")),
@@ -367,9 +368,8 @@ def test_a_damaged_tree_is_refused_in_one_line(copy, tmp_path, damage):
 
 def test_planning_finds_truncated_session_files(copy):
     for subject in (1, 2):
-        files = [copy / "nsd" / path for _, path in betas_files(copy / "nsd", "nsd", subject, SESSIONS, VERSION)]
-        for path in files:
-            check_file(path)
+        for _, path in layout.found(lambda _: copy / "nsd", layout.betas_needs("nsd", subject, SESSIONS, VERSION)):
+            check_file(copy / "nsd" / path)
         _truncate(_session(copy, subject, 2), 0.9)
         with pytest.raises(UserError, match=rf"betas_session02\.{SESSION_FILES[subject]}: truncated or damaged"):
             check_file(_session(copy, subject, 2))
