@@ -49,6 +49,16 @@ def test_changed_setting_reruns_its_stage_and_below_and_back_costs_nothing(check
     assert checkout.planned_jobs() == {}
 
 
+def test_a_preset_reruns_what_its_settings_touch(checkout):
+    """The explicit pixel range of the file wins, so the targets stay."""
+    checkout.config.write_text(f"preset: released\n{checkout.config.read_text()}")
+    planned = checkout.planned_jobs()
+    assert set(planned) == {"pretrain", *BELOW_FINETUNE}
+    missing = [row["stage"] for row in checkout.plan() if row["state"] == "missing"]
+    assert planned == {stage: missing.count(stage) for stage in planned}
+    assert {row["state"] for row in checkout.plan("--set", "preset=null")} == {"stored"}
+
+
 @pytest.mark.parametrize(
     ("section", "field", "value", "stages"),
     [
