@@ -16,6 +16,8 @@ Numbers are never read from text: YAML takes `1e-4` for a word, so write `1.0e-4
 | file | builds |
 |---|---|
 | `paper.yaml` | the paper's main table, from the official NSD tree |
+| `light.yaml` | the same table with the authors' light model, on one 24 GB GPU |
+| `ablations.yaml` | the paper's ablations: Tables 4, 5, 6, 10 and 11 |
 | `demo.yaml` | the same shape in minutes, on a simulated NSD |
 | `haxby.yaml` | leave one run out on real fMRI of one subject |
 

@@ -91,6 +91,7 @@ class Trainer:
         )
         self.legacy_mixing = settings.mixing_targets == "legacy"
         self.model = model.train().to(accelerator.device)
+        self.model.prior.network.recompute = settings.recompute
         self._freeze_untrained()
         # Alone there is nothing to prepare, and accelerate would import seconds' worth of torch to find that out.
         self.wrapped = self.model if accelerator.num_processes == 1 else accelerator.prepare_model(self.model)

@@ -138,7 +138,7 @@ def test_every_setting_is_documented():
     assert "|  |" not in page, "a setting lacks its docstring"
 
 
-@pytest.mark.parametrize("name", ["controls", "demo", "haxby", "paper"])
+@pytest.mark.parametrize("name", ["ablations", "controls", "demo", "haxby", "light", "paper"])
 def test_shipped_configurations_are_valid(name):
     config = load_config(Path(__file__).parents[3] / "config" / f"{name}.yaml")
     assert config.run.name == name

@@ -115,3 +115,23 @@ def test_sampling_wants_a_generator_per_sample(prior):
 def test_impossible_numbers_of_steps(steps):
     with pytest.raises(UserError, match=rf"steps={steps}: .* give 2 to 12"):
         sampling_times(12, steps)
+
+
+def test_recomputed_layers_give_the_same_gradients_for_less_memory():
+    """No draw is made inside the prior, so that computing a layer again is computing it the same."""
+    given, found, kept = draws(), [], []
+    for recompute in (False, True):
+        prior, sizes = tiny().prior, {}
+        prior.network.recompute = recompute
+
+        def keep(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = prior.loss(normal(*SHAPE), normal(*SHAPE, seed=1), **vars(given))
+        loss.backward()
+        found.append([each.grad for each in prior.parameters() if each.grad is not None])
+        kept.append(sum(sizes.values()))
+    assert len(found[0]) == len(found[1]) and all(map(torch.equal, *found))
+    assert kept[1] < kept[0] / 2
