@@ -13,6 +13,7 @@ from mindeye2.report.figures import marker_key
 from mindeye2.report.histories import Histories, read_runs
 from mindeye2.report.page_tables import PageTable, detail_table, main_table, where
 from mindeye2.report.panels import metric_panels
+from mindeye2.report.paper import rebuild
 from mindeye2.report.pictures import comparison, gallery, has_pictures, tile_side_px
 from mindeye2.report.provenance import duration, keys_of
 from mindeye2.report.published import VARIANT as PUBLISHED
@@ -58,6 +59,7 @@ def render(run: Run) -> str:
             detail_table(view.entries, table, pools=view.pools, label=where(view.unit))
             for table in grouped(view.columns)
         ],
+        paper=rebuild(run.rows, run.config),
         meanings=_meanings(view),
         panels=metric_panels(view),
         legend=[(name, key) for name, _, key in _variants(view)],

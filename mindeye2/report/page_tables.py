@@ -29,6 +29,7 @@ class Shown:
 @dataclass(frozen=True)
 class Line:
     variant: str
+    """Name of the row."""
     count: str
     cells: tuple[Shown, ...]
 
@@ -47,6 +48,8 @@ class PageTable:
     heads: tuple[Head, ...]
     groups: tuple[Group, ...]
     left_out: tuple[str, ...] = ()
+    corner: str = "variant"
+    """What the names of the rows are."""
 
 
 def main_table(

@@ -1,4 +1,4 @@
-"""The numbers of the paper (arXiv:2403.11207v2, Tables 7 and 8), for the cells that a run has too."""
+"""The numbers of the paper (arXiv:2403.11207v2, Tables 1, 2, 3, 7 and 8), and for which cells a run has them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -39,7 +39,68 @@ _PLAIN = {
     "rouge_l": (0.326, 0.321, 0.327, 0.319, 0.278, 0.272, 0.280, 0.260),
     "rouge_1": (0.353, 0.349, 0.354, 0.347, 0.299, 0.293, 0.300, 0.279),
 }
+PERCENT = frozenset(_SHARES)
+"""Metrics that the paper prints in per cent."""
 NUMBERS = {name: tuple(round(value / 100, 4) for value in values) for name, values in _SHARES.items()} | _PLAIN
+"""Metric -> its value in Tables 7 and 8, shares in [0, 1]."""
+
+TABLE_1_METRICS = (
+    "pixel_correlation",
+    "ssim",
+    "alexnet2",
+    "alexnet5",
+    "inception",
+    "clip",
+    "efficientnet",
+    "swav",
+    "retrieval_image_to_brain",
+    "retrieval_brain_to_image",
+)
+NOTHING = "-"
+"""Where nothing is printed."""
+# Means over the subjects, in the order of the metrics above, as printed.
+TABLE_1 = {
+    "MindEye2 (refined)": ".322 .431 96.1 98.6 95.4 93.0 .619 .344 98.8 98.3",
+    "MindEye2 (unrefined)": ".278 .328 95.2 99.0 96.4 94.5 .622 .343 - -",
+    "MindEye1": ".319 .360 92.8 96.9 94.6 93.3 .648 .377 90.0 84.1",
+    "Ozcelik & VanRullen": ".273 .365 94.4 96.6 91.3 90.9 .728 .421 18.8 26.3",
+    "Takagi & Nishimoto": ".246 .410 78.9 85.6 83.8 82.1 .811 .504 - -",
+    "MindEye2 (low-level)": ".399 .539 70.5 65.1 52.9 57.2 .984 .673 - -",
+    "MindEye2 (1 hour)": ".195 .419 84.2 90.6 81.2 79.2 .810 .468 79.0 57.4",
+}
+TABLE_3_METHODS = (
+    "MindEye2 (refined)",
+    "MindEye2 (unrefined)",
+    "MindEye2 (1 hour)",
+    "Ozcelik & VanRullen",
+    "Takagi & Nishimoto",
+)
+# Means over the subjects, in the order of the methods above.
+TABLE_3 = {
+    "brain_correlation_nsd_general": ".373 .384 .348 .381 .247",
+    "brain_correlation_V1": ".364 .385 .309 .362 .181",
+    "brain_correlation_V2": ".352 .366 .314 .340 .152",
+    "brain_correlation_V3": ".342 .353 .315 .332 .152",
+    "brain_correlation_V4": ".327 .339 .300 .323 .170",
+    "brain_correlation_higher_vis": ".368 .373 .351 .375 .288",
+}
+OURS = {
+    "MindEye2 (refined)": (40, "refined"),
+    "MindEye2 (unrefined)": (40, "unrefined"),
+    "MindEye2 (low-level)": (40, "lowlevel"),
+    "MindEye2 (1 hour)": (1, "refined"),
+}
+"""Method of Tables 1 and 3 that a run can have -> its number of sessions and kind of picture."""
+TABLE_2_METHODS = ("MindEye2 to COCO", "UniBrain to COCO", "MindEye2 to GIT", "Ferrante et al. to GIT")
+# Subject 1 with 40 sessions, compared with COCO's captions, then with GIT's captions of the seen pictures.
+TABLE_2 = {
+    "meteor": ".248 .170 .344 .305",
+    "rouge_l": ".326 .225 .427 -",
+    "rouge_1": ".353 .247 .455 -",
+    "sentence": "47.9 - 52.3 44.7",
+    "clip_b": "73.7 - 75.4 70.5",
+    "clip_l": "63.8 86.1 67.1 -",
+}
 
 
 def comparable(config: Mapping[str, Any]) -> bool:
@@ -56,11 +117,12 @@ def published_rows(rows: Iterable[Row], *, without: Collection[str] = ()) -> lis
     cells = dict.fromkeys((row.subject, row.sessions, row.metric, row.picture) for row in rows)
     known = NUMBERS.keys() - set(without)
     return [
-        Row(VARIANT, subject, sessions, name, picture, 0, _number(name, subject, sessions), TEST_IMAGES, None, None)
+        Row(VARIANT, subject, sessions, name, picture, 0, number(name, subject, sessions), TEST_IMAGES, None, None)
         for subject, sessions, name, picture in cells
         if name in known and picture in ("", "refined") and subject in SUBJECTS and sessions in SESSIONS
     ]
 
 
-def _number(name: str, subject: int, sessions: int) -> float:
+def number(name: str, subject: int, sessions: int) -> float:
+    """Of Table 7 (40 sessions) or 8 (1 session); a share in [0, 1]."""
     return NUMBERS[name][SESSIONS.index(sessions) * len(SUBJECTS) + SUBJECTS.index(subject)]

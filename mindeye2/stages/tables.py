@@ -3,6 +3,8 @@
 from mindeye2.job import Job
 from mindeye2.report.cells import read_cells
 from mindeye2.report.page import Run, render
+from mindeye2.report.paper import markdown as paper_markdown
+from mindeye2.report.paper import rebuild
 from mindeye2.report.provenance import trace
 from mindeye2.report.rows import matrix_rows, write_matrix
 from mindeye2.report.tables import latex, markdown
@@ -29,6 +31,7 @@ def run(job: Job) -> None:
     )
 
     write_matrix(rows, job.work / "matrix.csv")
-    (job.work / "matrix.md").write_text(markdown(rows, run=name), encoding="utf-8")
+    paper = paper_markdown(rebuild(rows, job.config["config"]))
+    (job.work / "matrix.md").write_text(f"{markdown(rows, run=name)}\n{paper}", encoding="utf-8")
     (job.work / "matrix.tex").write_text(latex(rows, run=name), encoding="utf-8")
     (job.work / "report.html").write_text(page, encoding="utf-8")
