@@ -27,6 +27,10 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--explain", action="store_true", help="say why each missing object is missing")
     plan.add_argument("--json", action="store_true", help="print one JSON array: stage, key, state, names")
 
+    check = commands.add_parser("check-data", help="say which raw files are there, which are missing and how large")
+    check.add_argument("root", nargs="?", metavar="ROOT", help="folder of the dataset (default: paths.dataset)")
+    _add_config(check)
+
     gc = commands.add_parser("gc", help="delete the stored objects that no kept view (results/<run>) reaches")
     _add_config(gc)
     gc.add_argument("--dry-run", action="store_true", help="list them with their sizes, delete nothing")
@@ -147,6 +151,19 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_data(arguments: argparse.Namespace) -> int:
+    from mindeye2.check_data import check_data, describe
+
+    config = _config(arguments)
+    if arguments.root:
+        paths = config.paths.model_copy(update={"dataset": arguments.root})
+        config = config.model_copy(update={"paths": paths})
+    findings = check_data(config)
+    for line in describe(findings):
+        print(line)
+    return 0 if findings.complete else 1
+
+
 def _gc(arguments: argparse.Namespace) -> int:
     from mindeye2.garbage import collect
 
@@ -212,6 +229,7 @@ def _view(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "simulate": _simulate,
     "plan": _plan,
+    "check-data": _check_data,
     "gc": _gc,
     "verify": _verify,
     "import-weights": _import_weights,

@@ -37,6 +37,7 @@ PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         "__main__",
+        "check_data",
         "cli",
         "config",
         "errors",

@@ -291,12 +291,13 @@ class _Branch:
         return Cell(self.variant, subject, sessions, seed, pretrain, finetune, reconstruct, refine, evaluate)
 
 
-def make_plan(config: Config, folder: Path = PLAN_FOLDER) -> Plan:
+def make_plan(config: Config, folder: Path = PLAN_FOLDER, prints: Fingerprints | None = None) -> Plan:
     """Every node that the configuration's matrix needs.
 
-    Raises UserError naming the first raw file that is missing or damaged.
+    ``prints`` answers for the raw files, by default from what ``folder`` remembers of them. Raises UserError naming
+    the first one that is missing or damaged.
     """
-    plan, prints = Plan(config), Fingerprints(config, folder / "fingerprints.json")
+    plan, prints = Plan(config), prints or Fingerprints(config, folder / "fingerprints.json")
     matrix = config.matrix
     try:
         for variant in matrix.variants:

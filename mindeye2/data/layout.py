@@ -43,6 +43,12 @@ class Need:
     paths: tuple[str, ...]
     optional: bool = False
 
+    def __str__(self) -> str:
+        """``betas_session01.hdf5 (or .nii.gz)``."""
+        first, *others = self.paths
+        stem = first.removesuffix("".join(Path(first).suffixes))
+        return first + "".join(f" (or {other.removeprefix(stem)})" for other in others)
+
 
 Files = list[tuple[str, str]]
 """(``dataset`` or ``captions``, path below that root)."""
@@ -135,10 +141,9 @@ def found(folder: Callable[[str], Path], needs: Sequence[Need]) -> Files:
     missing = [need for need, path in zip(needs, there, strict=True) if path is None and not need.optional]
     if missing:
         need = missing[0]
-        alternatives = f" (or {need.paths[1]})" if len(need.paths) > 1 else ""
         others = f", {len(missing)} of whose {len(needs)} files are missing" if len(missing) > 1 else ""
         raise UserError(
-            f"{folder(need.root) / need.paths[0]}{alternatives}: no such file, needed by {need.used_by}{others}; "
+            f"{folder(need.root)}/{need}: no such file, needed by {need.used_by}{others}; "
             f"download it, or correct paths.{need.root} (or MINDEYE2_{need.root.upper()}); mindeye2 check-data lists "
             "what is missing and how large it is"
         )

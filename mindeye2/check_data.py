@@ -1,0 +1,202 @@
+"""``mindeye2 check-data``: what a configuration reads, what of it is there, and how large the rest of the download is.
+
+The list comes from planning itself, so it cannot differ from what a run reads. Files are looked at, not read: their
+sizes, and the headers that tell a truncated one.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mindeye2.config import Config
+from mindeye2.data import layout
+from mindeye2.data.layout import Need
+from mindeye2.data.sizes import Size, official_size
+from mindeye2.errors import UserError
+from mindeye2.plan import make_plan
+from mindeye2.sources import Fingerprints
+
+SHOWN_PER_GROUP = 2
+"""Missing files named one by one; of a whole subject that is missing, nobody reads forty names."""
+
+
+class _Survey(Fingerprints):
+    """Stands in for the fingerprints while planning: notes each raw file, there or not, and hashes none."""
+
+    def __init__(self, config: Config):
+        super().__init__(config, Path(os.devnull))
+        self.needs: dict[Need, None] = {}
+        self.networks: dict[str, bool] = {}
+
+    def of(self, root: str, relative: str) -> dict[str, int]:
+        self.needs[Need(root, root, (relative,))] = None
+        return {"size": 0}
+
+    def files(self, needs: Sequence[Need]) -> dict[str, dict]:
+        self.needs |= dict.fromkeys(needs)
+        return {}
+
+    def network(self, name: str) -> dict[str, dict]:
+        self.networks[name] = True
+        return {}
+
+    def has_network(self, name: str) -> bool:
+        self.networks.setdefault(name, False)
+        return False
+
+
+@dataclass
+class Group:
+    """The files of one stage and subject, or of one network."""
+
+    name: str
+    needed: int = 0
+    there: dict[Path, int] = field(default_factory=dict)
+    """Size of each file."""
+    missing: dict[str, Size | None] = field(default_factory=dict)
+    """Path -> size, where that is known; what does not lie below paths.dataset begins with the name of its root."""
+    spared: list[str] = field(default_factory=list)
+    """Not there and not needed."""
+    damaged: list[str] = field(default_factory=list)
+    """What is wrong, one line each."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    config: Config
+    groups: list[Group]
+
+    @property
+    def complete(self) -> bool:
+        return not any(group.missing or group.damaged for group in self.groups)
+
+
+def check_data(config: Config) -> Findings:
+    """Look at every raw file that the configuration's matrix needs."""
+    survey = _Survey(config)
+    make_plan(config, prints=survey)
+    groups: dict[str, Group] = {}
+    for need in survey.needs:
+        name = need.used_by if need.root == "dataset" else f"{need.used_by}, {need.root}"
+        _look(groups.setdefault(name, Group(name)), survey.root(need.root), need, official=config.simulate is None)
+    stages = ("stimuli", "behav", "betas")
+    data = sorted(
+        groups.values(), key=lambda group: (stages.index(group.name.split(maxsplit=1)[0].strip(",")), group.name)
+    )
+    networks = [_network(survey.root("weights"), name, needed) for name, needed in survey.networks.items()]
+    return Findings(config, data + networks)
+
+
+def _look(group: Group, folder: Path, need: Need, *, official: bool) -> None:
+    path = layout.find(folder, need)
+    name = str(need) if need.root == "dataset" else f"{need.root}/{need}"
+    if path is not None:
+        group.needed += 1
+        _add(group, folder / path)
+    elif need.optional:
+        group.spared.append(name)
+    else:
+        group.needed += 1
+        group.missing[name] = official_size(need.paths[0]) if official else None
+
+
+def _network(weights: Path, name: str, needed: bool) -> Group:
+    group = Group(f"weights {name}")
+    for path in sorted(path for path in (weights / name).rglob("*") if path.is_file()):
+        group.needed += 1
+        _add(group, path)
+    if needed and not group.there:
+        group.needed = 1
+        group.missing[f"weights/{name}/"] = None
+    return group
+
+
+def _add(group: Group, path: Path) -> None:
+    try:
+        group.there[path] = path.stat().st_size
+        layout.check_file(path)
+    except UserError as error:
+        group.damaged.append(str(error))
+
+
+def describe(findings: Findings) -> Iterator[str]:
+    """Lines for a terminal: a table of the groups, the files that are missing or damaged, totals, free space."""
+    for name in ("dataset", "captions", "weights"):
+        folder = _folder(findings, name)
+        yield f"{name:<8}  {folder}{'' if folder.is_dir() else '  (no such folder)'}"
+    yield ""
+    yield from _table(findings.groups)
+    yield ""
+    for group in findings.groups:
+        yield from (f"damaged   {line}" for line in group.damaged)
+    told: set[str] = set()
+    for group in findings.groups:
+        names = [name for name in group.missing if name not in told]
+        told.update(names)
+        # One more name takes as much room as saying that there is one more.
+        shown = names if len(names) <= SHOWN_PER_GROUP + 1 else names[:SHOWN_PER_GROUP]
+        yield from (f"missing   {name}" for name in shown)
+        if len(shown) < len(names):
+            yield f"          and {len(names) - len(shown)} more for {group.name}"
+    spared = dict.fromkeys(name for group in findings.groups for name in group.spared)
+    yield from (f"optional  {name} is not there" for name in spared)
+    yield from _totals(findings)
+
+
+def _table(groups: Sequence[Group]) -> Iterator[str]:
+    rows = [("needed for", "files", "there", "missing")]
+    for group in groups:
+        if group.needed:
+            there = _bytes(sum(group.there.values())) if group.there else "-"
+            rows.append((group.name, f"{len(group.there)} of {group.needed}", there, _sum(group.missing) or "-"))
+        else:
+            rows.append((group.name, "none", "-", "optional"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *numbers in rows:
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        yield "  ".join([name.ljust(widths[0]), *cells])
+
+
+def _totals(findings: Findings) -> Iterator[str]:
+    missing = {path: size for group in findings.groups for path, size in group.missing.items()}
+    damaged = sum(len(group.damaged) for group in findings.groups)
+    if findings.complete:
+        yield "everything that is needed is there"
+    else:
+        yield f"{len(missing)} missing{f' ({_sum(missing)})' if missing else ''}, {damaged} damaged"
+    if any(size and not size.exact for size in missing.values()):
+        yield "~ is an estimate; a size without it follows from the shape and number format of the data"
+    if None in missing.values():
+        yield "? is a size that is not known beforehand"
+    for name in ("dataset", "store"):
+        folder = _folder(findings, name).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        free, wanted = shutil.disk_usage(folder).free, sum(size.bytes for size in missing.values() if size)
+        short = ", less than is missing" if name == "dataset" and free < wanted else ""
+        yield f"{_bytes(free)} free for the {name}, at {folder}{short}"
+
+
+def _folder(findings: Findings, name: str) -> Path:
+    return Path(getattr(findings.config.paths, name)).expanduser()
+
+
+def _sum(missing: Mapping[str, Size | None]) -> str:
+    """``~12.3 GiB + ?``: a tilde where a part is estimated, ``?`` where one is not known, empty for no file."""
+    known = [size for size in missing.values() if size is not None]
+    parts = []
+    if known:
+        parts.append(f"{'' if all(size.exact for size in known) else '~'}{_bytes(sum(size.bytes for size in known))}")
+    if len(known) < len(missing):
+        parts.append("?")
+    return " + ".join(parts)
+
+
+def _bytes(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    units = ("KiB", "MiB", "GiB")
+    power = next((power for power in (1, 2) if count / 1024**power < 1000), 3)
+    return f"{count / 1024**power:.1f} {units[power - 1]}"
