@@ -8,6 +8,8 @@ import jinja2
 from markupsafe import Markup
 
 from mindeye2.report.catalogue import chance_level, metric
+from mindeye2.report.contrasts import contrasts, flat, single_differences
+from mindeye2.report.controls import controls
 from mindeye2.report.dag import dag
 from mindeye2.report.figures import marker_key
 from mindeye2.report.histories import Histories, read_runs
@@ -45,20 +47,14 @@ def render(run: Run) -> str:
         scope=_scope(view),
         variants=_variants(view),
         cards=_cards(view),
-        sentences=headline(
-            view.entries,
-            view.lead,
-            [*view.variants, *view.baselines],
-            sessions=view.sessions,
-            unit=view.unit,
-            pool=view.pools[view.default],
-        ),
+        sentences=_sentences(view),
         main=_main(view),
         notes=notes(run.rows),
         details=[
             detail_table(view.entries, table, pools=view.pools, label=where(view.unit))
             for table in grouped(view.columns)
         ],
+        controls=controls(view),
         paper=rebuild(run.rows, run.config),
         meanings=_meanings(view),
         panels=metric_panels(view),
@@ -72,6 +68,23 @@ def render(run: Run) -> str:
         own_judge=run.config["evaluate"]["clip"] != "openai_clip",
         blend=round(100 * run.config["evaluate"]["blend_weight"]),
         published=PUBLISHED if PUBLISHED in view.series else None,
+    )
+
+
+def _sentences(view: View) -> list[Markup]:
+    """The headline, then what single settings change where seeds tell how sure that is."""
+    lead = headline(
+        view.entries,
+        view.lead,
+        view.decoders,
+        sessions=view.sessions,
+        unit=view.unit,
+        pool=view.pools[view.default],
+    )
+    differing = single_differences(view.run.config, view.default)
+    differing = {name: setting for name, setting in differing.items() if name in view.decoders}
+    return lead + contrasts(
+        view.run.rows, view.lead, differing, default=view.default, sessions=view.sessions, unit=view.unit
     )
 
 
@@ -95,20 +108,10 @@ def _variants(view: View) -> list[tuple[str, str, Markup]]:
         elif name in view.baselines:
             text = "baseline on the same trials"
         else:
-            settings = _flat(overlays.get(name, {}))
-            text = ", ".join(f"{field} = {value}" for field, value in settings) or "the configuration below"
+            settings = flat(overlays.get(name, {}))
+            text = ", ".join(f"{field} = {value}" for field, value in settings.items()) or "the configuration below"
         told.append((name, text, marker_key(index)))
     return told
-
-
-def _flat(overlay: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for name, value in overlay.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", value))
-    return found
 
 
 def _main(view: View) -> PageTable:

@@ -61,6 +61,18 @@ class View:
         """The variant that pictures and leading numbers are shown of."""
         return "default" if "default" in self.variants else self.variants[0]
 
+    @property
+    def controls(self) -> dict[str, str]:
+        """Variants that decode no measured responses: name -> noise or shuffled."""
+        overlays, base = self.run.config["matrix"]["variants"], self.run.config["reconstruct"].get("voxels", "measured")
+        kinds = {name: overlays.get(name, {}).get("reconstruct", {}).get("voxels", base) for name in self.variants}
+        return {name: kind for name, kind in kinds.items() if kind != "measured"}
+
+    @property
+    def decoders(self) -> list[str]:
+        """Variants and baselines that are to be ranked: no controls."""
+        return [name for name in (*self.variants, *self.baselines) if name not in self.controls]
+
     def of_default(self, subject: int) -> Cell:
         """The default variant's cell with most sessions and the first seed."""
         cells = [c for c in self.run.cells if c.subject == subject and c.variant == self.default]

@@ -138,7 +138,7 @@ class FakeRun:
             pretrain = self.object("pretrain", [subject, seed], {**data, **targets}, seed=seed)
             self.history(pretrain, 30, 0.8)
         finetune, reconstruct, refine = [], [], []
-        skill = self.skill(subject, sessions, pretrained)
+        skill = self.skill(subject, sessions, pretrained) if settings.reconstruct.voxels == "measured" else 0.0
         for fold in folds:
             names = [variant, subject, sessions, seed, fold]
             upstream = {**data, **targets, **({"pretrain": [pretrain]} if pretrain else {})}
@@ -218,13 +218,16 @@ class FakeRun:
             rows.append(("linear_svm", "identification_8way", "", 0.6979, 96, 0.61, 0.79))
         else:
             add("retrieval_brain_to_image", "", skill, NUM_TEST, 0.06)
-            add("retrieval_image_to_brain", "", skill + 0.05, NUM_TEST, 0.06)
+            add("retrieval_image_to_brain", "", skill + 0.05 * (skill > 0), NUM_TEST, 0.06)
+            if "linear_ridge" in self.config.evaluate.baselines:
+                for direction in ("brain_to_image", "image_to_brain"):
+                    rows.append(("linear_ridge", f"retrieval_{direction}", "", 0.25, NUM_TEST, 0.1, 0.4))
         for picture in pictures:
             worse = {"lowlevel": 0.1, "unrefined": 0.02, "refined": 0.0}[picture]
             add("pixel_correlation", picture, 0.45 * skill + (0.12 if picture == "lowlevel" else 0), NUM_DECODED, 0.03)
             add("ssim", picture, 0.3 + 0.2 * skill, NUM_DECODED, 0.02)
             for name in TWO_WAY:
-                add(name, picture, 0.5 + 0.5 * skill - worse, NUM_DECODED, 0.05)
+                add(name, picture, 0.5 + (0.5 * skill - worse) * (skill > 0), NUM_DECODED, 0.05)
             add("efficientnet", picture, 0.95 - 0.4 * skill, NUM_DECODED, 0.03)
         if not pictures:
             return self.write_metrics(folder, rows)
