@@ -1,14 +1,19 @@
 """Judging networks: torchvision's layers and weights from local files."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from torchvision import models
 
 from mindeye2.errors import UserError
-from mindeye2.metrics.features import JUDGES, MEAN, STD, layer_features, load_judge
+from mindeye2.frozen.clip import Clip
+from mindeye2.metrics.features import JUDGES, MEAN, STD, clip_features, layer_features, load_judge
 from mindeye2.metrics.pictures import METRICS, judged
+from mindeye2.metrics.resizing import resize
 
+DEMO_WEIGHTS = Path(__file__).parents[3] / "mindeye2" / "demo" / "weights"
 ALEXNET, INCEPTION, EFFICIENTNET, SWAV = JUDGES
 
 
@@ -34,6 +39,26 @@ def test_features_are_the_named_layer_of_normalised_pictures(swav):
         body = torch.nn.Sequential(*list(network.children())[:-1])
         expected = body(normal).flatten(1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return Clip.load(DEMO_WEIGHTS / "clip")
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_pictures_are_resized_with_anti_aliasing_or_without(swav, clip, antialias):
+    pictures = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    judge, px = load_judge(swav[0], "swav"), clip.image_px
+    with torch.inference_mode():
+        small = resize(pictures, px, antialias=antialias)
+        (found,) = layer_features(judge, ["avgpool"], pictures, px=px, batch_size=2, antialias=antialias)
+        (expected,) = layer_features(judge, ["avgpool"], small, px=px, batch_size=3)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+        found = clip_features(clip, pictures, batch_size=2, antialias=antialias)
+        torch.testing.assert_close(found, clip.embed_images(small), atol=1e-5, rtol=0)
+        other = clip_features(clip, pictures, batch_size=2, antialias=not antialias)
+        assert (found - other).abs().max() > 1e-2
 
 
 def test_distances_and_identifications(swav):

@@ -53,11 +53,16 @@ def test_a_constant_picture_has_no_correlation():
     assert correlation_distance(truth.flatten(1), made.flatten(1), per_image=True).isnan().tolist()[:3] == [0, 1, 1]
 
 
-def test_low_level_scores_are_those_of_the_single_metrics():
-    truth, made = rand(5, 3, 20, 20), rand(5, 3, 20, 20, seed=1)
-    values = low_level(truth, {"refined": made}, px=30)
+@pytest.mark.parametrize("antialias", [False, True])
+def test_low_level_scores_are_those_of_the_single_metrics(antialias):
+    truth, made = rand(5, 3, 40, 40), rand(5, 3, 40, 40, seed=1)
+    how = {"px": 30, "antialias": antialias}
+    values = low_level(truth, {"refined": made}, **how)
     for metric, compute in (("pixel_correlation", pixel_correlation), ("ssim", ssim)):
-        assert torch.equal(values[metric]["refined"], compute(truth, made, px=30, per_image=True))
+        assert torch.equal(values[metric]["refined"], compute(truth, made, **how, per_image=True))
+        assert not torch.equal(
+            values[metric]["refined"], compute(truth, made, px=30, antialias=not antialias, per_image=True)
+        )
 
 
 def test_ssim_is_that_of_the_luminance():

@@ -225,14 +225,17 @@ def test_several_subjects_share_all_but_the_ridges(tmp_path):
 
 
 def first_losses(folder, **settings):
-    """Losses of one step of two subjects, all of it in the mixing phase, before anything was learned."""
-    data = toy_data(voxels=(30, 20), trials=6)
-    rows = toy_trainer(folder, data=data, num_epochs=1, mixup_pct=1.0, **settings).fit()
-    assert [row["step"] for row in rows] == [1]
-    return rows[0]
+    """Losses of one step of one subject in the mixing phase, before anything was learned; a row is its own partner."""
+    trainer = toy_trainer(folder, data=toy_data(trials=14), num_epochs=1, mixup_pct=1.0, **settings)
+    _, mix = trainer._mixed(0, 0, trainer.batches.load(0, 0))
+    assert (mix.partner == torch.arange(len(mix.partner))).any() and (mix.weight < 1).any()
+    (row,) = trainer.fit()
+    assert row["step"] == 1
+    return row
 
 
 def test_mixing_targets_reach_the_contrastive_and_the_lowlevel_loss(tmp_path):
+    """One subject alone: no partner is counted wrongly, and both losses see the other two slips."""
     corrected = first_losses(tmp_path / "corrected")
     legacy = first_losses(tmp_path / "legacy", mixing_targets="legacy")
     assert corrected["prior"] == legacy["prior"] and corrected["contrastive"] == legacy["contrastive"]
