@@ -121,6 +121,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     from mindeye2.explain import explain
     from mindeye2.plan import make_plan
+    from mindeye2.specs import called
     from mindeye2.store import Store
 
     config = _config(arguments)
@@ -143,8 +144,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
-        names = ", ".join(row["names"][:3]) + (f" and {len(row['names']) - 3} more" if len(row["names"]) > 3 else "")
-        print(f"{row['stage']:<12} {row['key']}  {row['state']:<8} {names}")
+        print(f"{row['stage']:<12} {row['key']}  {row['state']:<8} {called(row['names'])}")
         if row.get("reason"):
             print(f"{'':<12} because {row['reason']}")
     print(f"{len(rows)} objects, {len(rows) - len(missing)} stored, {len(missing)} to build")

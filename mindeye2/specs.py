@@ -16,6 +16,11 @@ def frozen_file(stage: str, key: str) -> Path:
     return PLAN_FOLDER / stage / f"{key}.json"
 
 
+def called(names: list[str]) -> str:
+    """The first three of an object's names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def freeze(plan: Plan) -> None:
     """Write ``.plan/<stage>/<key>.json`` for every node: all that a queued job will ever read.
 

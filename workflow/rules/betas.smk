@@ -16,5 +16,7 @@ rule betas:
         runtime=120,
     params:
         spec=".plan/betas/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 betas --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -36,6 +36,16 @@ def upstream(stage):
     return stamps
 
 
+class Called:
+    """``{called:betas KEY}`` in a rule's message: the names that people know a planned object by."""
+
+    def __format__(self, address):
+        return specs.called(json.loads(specs.frozen_file(*address.split()).read_text())["names"])
+
+
+called = Called()
+
+
 def tables_stamp(wildcards):
     return ancient(f".stamps/{PLAN.tables.id}")
 

@@ -17,5 +17,7 @@ rule evaluate:
         runtime=120,
     params:
         spec=".plan/evaluate/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 evaluate --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -17,5 +17,7 @@ rule finetune:
         runtime=1440,
     params:
         spec=".plan/finetune/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 finetune --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

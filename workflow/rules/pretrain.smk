@@ -17,5 +17,7 @@ rule pretrain:
         runtime=2880,
     params:
         spec=".plan/pretrain/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 pretrain --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

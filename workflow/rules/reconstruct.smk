@@ -17,5 +17,7 @@ rule reconstruct:
         runtime=720,
     params:
         spec=".plan/reconstruct/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 reconstruct --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -17,5 +17,7 @@ rule refine:
         runtime=720,
     params:
         spec=".plan/refine/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 refine --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

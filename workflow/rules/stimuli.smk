@@ -16,5 +16,7 @@ rule stimuli:
         runtime=60,
     params:
         spec=".plan/stimuli/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 stimuli --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -16,5 +16,7 @@ rule tables:
         runtime=30,
     params:
         spec=".plan/tables/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 tables --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

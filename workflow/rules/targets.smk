@@ -17,5 +17,7 @@ rule targets:
         runtime=720,
     params:
         spec=".plan/targets/{key}.json",
+    message:
+        "{rule} {called:{rule} {wildcards.key}}"
     shell:
         '"$MINDEYE2_PYTHON" -m mindeye2 targets --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
