@@ -15,6 +15,7 @@ from mindeye2.data import layout
 from mindeye2.data.layout import Need
 from mindeye2.data.sizes import Size, official_size
 from mindeye2.errors import UserError
+from mindeye2.identity import STAGES
 from mindeye2.plan import make_plan
 from mindeye2.sources import Fingerprints
 
@@ -28,7 +29,8 @@ class _Survey(Fingerprints):
     def __init__(self, config: Config):
         super().__init__(config, Path(os.devnull))
         self.needs: dict[Need, None] = {}
-        self.networks: dict[str, bool] = {}
+        self.networks: dict[str, Path] = {}
+        self.optional: set[str] = set()
 
     def of(self, root: str, relative: str) -> dict[str, int]:
         self.needs[Need(root, root, (relative,))] = None
@@ -38,13 +40,14 @@ class _Survey(Fingerprints):
         self.needs |= dict.fromkeys(needs)
         return {}
 
-    def network(self, name: str) -> dict[str, dict]:
-        self.networks[name] = True
+    def network(self, name: str, place: Path | None = None) -> dict[str, dict]:
+        self.networks[name] = place or self.root("weights") / name
         return {}
 
     def has_network(self, name: str) -> bool:
-        self.networks.setdefault(name, False)
-        return False
+        self.optional.add(name)
+        self.networks.setdefault(name, self.root("weights") / name)
+        return super().has_network(name)
 
 
 @dataclass
@@ -79,14 +82,16 @@ def check_data(config: Config) -> Findings:
     make_plan(config, prints=survey)
     groups: dict[str, Group] = {}
     for need in survey.needs:
-        name = need.used_by if need.root == "dataset" else f"{need.used_by}, {need.root}"
+        name = need.used_by if need.root in ("dataset", need.used_by) else f"{need.used_by}, {need.root}"
         _look(groups.setdefault(name, Group(name)), survey.root(need.root), need, official=config.simulate is None)
-    stages = ("stimuli", "behav", "betas")
-    data = sorted(
-        groups.values(), key=lambda group: (stages.index(group.name.split(maxsplit=1)[0].strip(",")), group.name)
-    )
-    networks = [_network(survey.root("weights"), name, needed) for name, needed in survey.networks.items()]
+    data = sorted(groups.values(), key=lambda group: (_place(group.name), group.name))
+    networks = [_network(place, name, name not in survey.optional) for name, place in survey.networks.items()]
     return Findings(config, data + networks)
+
+
+def _place(name: str) -> int:
+    stages = [stage for stage in STAGES if name.startswith(stage)]
+    return STAGES.index(stages[0]) if stages else len(STAGES)
 
 
 def _look(group: Group, folder: Path, need: Need, *, official: bool) -> None:
@@ -102,9 +107,9 @@ def _look(group: Group, folder: Path, need: Need, *, official: bool) -> None:
         group.missing[name] = official_size(need.paths[0]) if official else None
 
 
-def _network(weights: Path, name: str, needed: bool) -> Group:
+def _network(folder: Path, name: str, needed: bool) -> Group:
     group = Group(f"weights {name}")
-    for path in sorted(path for path in (weights / name).rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         group.needed += 1
         _add(group, path)
     if needed and not group.there:

@@ -6,6 +6,7 @@ A preset is in no key: only the settings that it stands for are. ``docs/fidelity
 from typing import Any
 
 RELEASED: dict[str, dict[str, Any]] = {
+    "betas": {"scope": "session", "statistics": "training", "dtype": "float32"},
     "targets": {"pixel_range": "legacy01"},
     "model": {"backbone": "legacy_mixer"},
     "reconstruct": {"repeats": "legacy", "prior_steps": 20, "steps": 38, "guidance": 5.0},

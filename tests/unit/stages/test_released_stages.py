@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import shutil
 import tarfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from mindeye2.data.released import released_recording
 from mindeye2.demo.simulate import simulate
 from mindeye2.errors import UserError
 from mindeye2.job import Job
+from mindeye2.presets import PRESETS
 from mindeye2.settings import Behav, Betas, Stimuli
 from mindeye2.stages import behav, betas, stimuli
 
@@ -63,7 +65,7 @@ def tree(tmp_path_factory):
     }
     simulate(parse_config(content))
     for subject in (1, 2):
-        _behav_and_betas(root / f"objects/{subject}", root, "nsd", subject=subject)
+        _behav_and_betas(root / f"objects/{subject}", root, "nsd", subject=subject, **PRESETS["released"]["betas"])
     rebuilt = {subject: _values(root / f"objects/{subject}/betas") for subject in (1, 2)}
     write_released(root / "nsd", root / "released", rebuilt)
     return root
@@ -378,7 +380,8 @@ def test_the_originals_reader_reads_our_shards(tree):
     counts = {}
     for split, shards in (("train", f"{folder}/train/{{0..{SESSIONS - 1}}}.tar"), ("test", f"{folder}/test/0.tar")):
         data = (
-            webdataset.WebDataset(shards, resampled=False, shardshuffle=False, nodesplitter=None)
+            webdataset.WebDataset(shards, shardshuffle=False, nodesplitter=lambda urls: urls)
+            .shuffle(750, initial=1500, rng=random.Random(42))
             .decode("torch")
             .rename(**{name: f"{name}.npy" for name in names})
             .to_tuple(*names)
