@@ -32,8 +32,8 @@ class GainNorm(nn.Module):
 
 
 def rotary_frequencies(dims: int) -> Float[Tensor, "pairs"]:
-    """``ω_k = 10^(-8k/dims)`` of the ``dims / 2`` pairs of channels."""
-    return 1e4 ** (-torch.arange(0, dims, 2, dtype=torch.float32, device="cpu") / dims)
+    """``ω_k = 10^(-8k/dims)`` of the ``⌊dims / 2⌋`` pairs of channels."""
+    return 1e4 ** (-torch.arange(0, dims - 1, 2, dtype=torch.float32, device="cpu") / dims)
 
 
 def rotary_table(length: int, dims: int) -> Float[Tensor, "length pairs 2"]:
@@ -47,7 +47,7 @@ def rotate(
 ) -> Float[Tensor, "batch length heads dim_head"]:
     """Turn neighbouring channels (2k, 2k+1) by the angle of their position; channels beyond the table stay."""
     dims = 2 * table.shape[1]
-    turned, rest = x[..., :dims].float(), x[..., dims:]
+    turned, rest = x[..., :dims].float().contiguous(), x[..., dims:]
     pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)))
     turned = torch.view_as_real(pairs * torch.view_as_complex(table)[:, None]).flatten(-2).to(x.dtype)
     return torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned

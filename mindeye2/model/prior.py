@@ -13,8 +13,8 @@ from mindeye2.shapes import Keep, Timesteps, Tokens
 
 
 def rotary_dims(dim_head: int) -> int:
-    """Channels of a head that turn with the position: 32, or all pairs of a narrower head."""
-    return min(32, dim_head - dim_head % 2)
+    """Channels of a head whose pairs turn with the position: 32, or all of a narrower head."""
+    return min(32, dim_head)
 
 
 def sinusoidal(timesteps: Timesteps, dim: int) -> Float[Tensor, "batch dim"]:

@@ -40,7 +40,7 @@ def released_constants(*, timesteps: int, depth: int, dim_head: int) -> dict[str
     tables = {f"{SCHEDULE}{name}": table for name, table in cosine_schedule(timesteps).items()}
     tables[f"{SCHEDULE}p2_loss_weight"] = torch.ones(timesteps, device="cpu")
     dims = rotary_dims(dim_head)
-    frequencies = 1 / 1e4 ** (torch.arange(0, dims, 2, dtype=torch.float32, device="cpu") / dims)
+    frequencies = 1 / 1e4 ** (torch.arange(0, dims - 1, 2, dtype=torch.float32, device="cpu") / dims)
     return tables | {f"{LAYER.format(layer)}0.rotary_emb.freqs": frequencies for layer in range(depth)}
 
 

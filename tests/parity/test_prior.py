@@ -113,12 +113,11 @@ def test_visited_times_and_draws(prior, steps, monkeypatch):
 
 def test_positions(prior):
     gold, bias = arrays("l_internals"), prior.network.relative_bias
-    length, dims = gold["rotary_in"].shape[2], 2 * len(gold["rotary_freqs"])
+    length, dims = gold["rotary_in"].shape[2], rotary_dims(gold["rotary_in"].shape[3])
     distances = torch.arange(len(gold["bucket_by_distance_0_600"]))
     assert torch.equal(bias.buckets, gold[f"bucket_matrix_{length}x{length + 1}"])
     assert torch.equal(relative_buckets(distances), gold["bucket_by_distance_0_600"])
     assert torch.equal(bias().transpose(0, 1), gold[f"bias_{length}"])
-    assert dims == rotary_dims(gold["rotary_in"].shape[3])
     assert_close(rotary_frequencies(dims), gold["rotary_freqs"], "l_internals", "rotary_freqs")
     turned = rotate(gold["rotary_in"].transpose(1, 2), rotary_table(length, dims)).transpose(1, 2)
     assert_close(turned, gold["rotary_out"], "l_internals", "rotary_out")

@@ -33,6 +33,14 @@ def test_stable_norm_does_not_differentiate_its_divisor():
     assert not torch.equal(norm(1e-3 * x), GainNorm(8)(1e-3 * x))
 
 
+def test_the_odd_channel_of_a_narrow_head_does_not_turn():
+    x, table = normal(2, 5, 3, 7), rotary_table(5, 7)
+    turned = rotate(x, table)
+    assert torch.equal(turned[..., 6:], x[..., 6:])
+    angle = torch.tensor(4 * 1e4 ** (-4 / 7))
+    torch.testing.assert_close(turned[:, 4, :, 4], x[:, 4, :, 4] * angle.cos() - x[:, 4, :, 5] * angle.sin())
+
+
 def test_rotation_turns_pairs_and_leaves_the_rest():
     x, table = normal(2, 5, 3, 10), rotary_table(5, 6)
     turned = rotate(x, table)
