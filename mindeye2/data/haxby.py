@@ -1,9 +1,10 @@
 """One slice of one subject of Haxby et al. 2001: labels of the volumes, and trials in NSD's columns.
 
 Every volume is a row of the betas and every labelled one (not rest) a trial; sessions are the twelve runs. The
-photographs that were seen are not distributed, so each run's block of a category stands for one drawn picture
-of it, ``EXEMPLARS`` of them per category. Averaging the trials of an image is then averaging a category within
-its run, as the reference decoders of this dataset do.
+photographs that were seen are not distributed: all that is known of a volume is its category, so one drawn
+picture stands for each. Several of a category would ask the decoder to tell apart what no label tells apart.
+Averaging a session's trials of an image is averaging a category within its run, as the reference decoders of
+this dataset do.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,7 @@ from mindeye2.data.shards import COLUMNS, NOT_AVAILABLE
 from mindeye2.errors import UserError
 
 CATEGORIES = ("face", "house", "cat", "shoe", "scissors", "bottle", "chair", "scrambled")
-EXEMPLARS = 12
-"""Pictures per category; image = category * EXEMPLARS + exemplar."""
+"""In the order of their pictures: image = index of the category."""
 REST = -1
 
 _LABELS = {"rest": REST, "scrambledpix": CATEGORIES.index("scrambled")} | {
@@ -34,11 +34,6 @@ class Labels:
     """Index into ``CATEGORIES``, or ``REST``."""
     session: Int64[np.ndarray, " volumes"]
     """1-based: run + 1."""
-
-
-def category_of(images: Int64[np.ndarray, " images"]) -> Int64[np.ndarray, " images"]:
-    """Index into ``CATEGORIES`` of each image."""
-    return images // EXEMPLARS
 
 
 def read_labels(path: Path, *, subject: int, sessions: int) -> Labels:
@@ -73,7 +68,7 @@ def trials(labels: Labels, *, sessions: int) -> Float64[np.ndarray, "trials 17"]
     (volumes,) = np.nonzero((labels.category != REST) & (labels.session <= sessions))
     session, category = labels.session[volumes], labels.category[volumes]
     columns = {
-        "image": category * EXEMPLARS + (session - 1) % EXEMPLARS,
+        "image": category,
         "subject": 1,
         "session": session,
         "run": 1,

@@ -4,20 +4,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mindeye2.metrics.arrays import Features, mean_or_all, tensor
+from mindeye2.metrics.arrays import Array, Features, mean_or_all, tensor
 from mindeye2.metrics.similarity import cosine_similarity, pearson_matrix, pearson_rows
 
 
-def two_way_identification(truth: Features, recon: Features, *, per_image: bool = False) -> float | Float[Tensor, "n"]:
+def two_way_identification(
+    truth: Features, recon: Features, *, image: Int[Array, "n"] | None = None, per_image: bool = False
+) -> float | Float[Tensor, "n"]:
     """Share of the other truths i with corr(truth_i, recon_j) < corr(truth_j, recon_j), mean over the recons j.
 
     The comparison is strict, and one with NaN (a constant row) counts as lost. This is the direction of the
     original's code and of the published numbers; the paper's text describes the transpose, other recons for
-    each truth. per_image: the value of each recon instead of the mean.
+    each truth. ``image`` says which picture each truth is, where one is the truth of several recons: it is no
+    rival of itself. per_image: the value of each recon instead of the mean.
     """
     correlation = pearson_matrix(truth, recon)
-    beaten = (correlation < correlation.diagonal()).sum(dim=0)
-    return mean_or_all(beaten.double() / (len(correlation) - 1), per_image)
+    image = torch.arange(len(correlation)) if image is None else tensor(image)
+    others = (image[:, None] != image).to(correlation.device)
+    beaten = ((correlation < correlation.diagonal()) & others).sum(dim=0)
+    return mean_or_all(beaten.double() / others.sum(dim=0), per_image)
 
 
 def correlation_distance(truth: Features, recon: Features, *, per_image: bool = False) -> float | Float[Tensor, "n"]:
@@ -33,10 +38,3 @@ def class_identification(
 ) -> Bool[Tensor, "n"]:
     """True where the candidate of highest cosine is the item's own class."""
     return cosine_similarity(decoded, candidates).argmax(dim=1) == label
-
-
-def class_means(features: Features, label: Int[Tensor, "n"], num_classes: int) -> Float[Tensor, "classes features"]:
-    """Mean of the rows of each class."""
-    rows = tensor(features)
-    sums = torch.zeros(num_classes, rows.shape[1], dtype=rows.dtype).index_add_(0, label, rows)
-    return sums / torch.bincount(label, minlength=num_classes)[:, None]

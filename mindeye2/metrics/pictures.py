@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mindeye2.frozen.clip import Clip
+from mindeye2.metrics.arrays import Array
 from mindeye2.metrics.features import Judge, clip_features, layer_features
 from mindeye2.metrics.identification import correlation_distance, two_way_identification
 from mindeye2.metrics.pixel import BATCH, PUBLISHED_PX, pixel_correlation, ssim
@@ -47,8 +48,9 @@ def judged(
     *,
     batch_size: int,
     antialias: bool = False,
+    image: Int[Array, "n"] | None = None,
 ) -> Values:
-    """The metrics of one network; the truth passes it once."""
+    """The metrics of one network; the truth passes it once. ``image`` as in ``two_way_identification``."""
     layers = list(judge.layers.values())
     passing = {"px": judge.px, "batch_size": batch_size, "antialias": antialias}
     own = layer_features(network, layers, truth, **passing)
@@ -56,18 +58,27 @@ def judged(
     for kind, made in pictures.items():
         other = layer_features(network, layers, made, **passing)
         for metric, true, recon in zip(judge.layers, own, other, strict=True):
-            compare = correlation_distance if metric in DISTANCES else two_way_identification
-            values[metric][kind] = compare(true, recon, per_image=True)
+            values[metric][kind] = (
+                correlation_distance(true, recon, per_image=True)
+                if metric in DISTANCES
+                else two_way_identification(true, recon, image=image, per_image=True)
+            )
     return values
 
 
 def judged_by_clip(
-    clip: Clip, truth: Images, pictures: Mapping[str, Images], *, batch_size: int, antialias: bool = False
+    clip: Clip,
+    truth: Images,
+    pictures: Mapping[str, Images],
+    *,
+    batch_size: int,
+    antialias: bool = False,
+    image: Int[Array, "n"] | None = None,
 ) -> Values:
     """Two-way identification by CLIP's projected image embeddings."""
     own = clip_features(clip, truth, batch_size=batch_size, antialias=antialias)
     values = {}
     for kind, made in pictures.items():
         other = clip_features(clip, made, batch_size=batch_size, antialias=antialias)
-        values[kind] = two_way_identification(own, other, per_image=True)
+        values[kind] = two_way_identification(own, other, image=image, per_image=True)
     return {"clip": values}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mindeye2.data.batches import read_rows
-from mindeye2.data.haxby import CATEGORIES, EXEMPLARS, category_of
+from mindeye2.data.haxby import CATEGORIES
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
@@ -19,7 +19,7 @@ from mindeye2.metrics.baselines import linear_svm
 from mindeye2.metrics.brain import mean_per_group
 from mindeye2.metrics.caption import rouge_1, rouge_l
 from mindeye2.metrics.features import JUDGES, load_judge
-from mindeye2.metrics.identification import class_identification, class_means
+from mindeye2.metrics.identification import class_identification
 from mindeye2.metrics.intervals import normal_interval
 from mindeye2.metrics.pictures import DISTANCES, METRICS, judged, judged_by_clip, low_level
 from mindeye2.metrics.resizing import resize
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
 
     Where no pictures were decoded, only retrieval or identification is scored.
     Test images are identified among each other. With ``leave_one_session_out`` every test item is a category's
-    average over one session, and it is named among the categories' mean target tokens instead.
+    average over one session, and it is named among the categories' target tokens instead.
     """
     settings, shared = job.settings(Evaluate), job.config["split"] == "shared"
     if "linear_svm" in settings.baselines and shared:
@@ -84,7 +84,7 @@ def _pictures(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip
         pictures["refined"] = blend(pictures["refined"], pictures["lowlevel"], settings.blend_weight)
 
     values = low_level(truth, pictures, antialias=antialias)
-    passing = {"batch_size": settings.batch_size, "antialias": antialias}
+    passing = {"batch_size": settings.batch_size, "antialias": antialias, "image": decoded.shown}
     for judge in JUDGES:
         folder = job.paths["weights"] / judge.network
         if folder.is_dir():
@@ -141,21 +141,20 @@ def _identification(
 ) -> None:
     """The seen category among all, by our decoder and by the baselines on the same averages of the same betas."""
     number, metric = len(CATEGORIES), f"identification_{len(CATEGORIES)}way"
-    if len(tokens) != number * EXEMPLARS:
+    if len(tokens) != number:
         raise UserError(
             f"matrix.split: leave_one_session_out names categories, which these {len(tokens)} pictures do not have; "
             "set dataset.source: haxby, or matrix.split: shared"
         )
-    targets = torch.from_numpy(tokens.astype(np.float32)).flatten(1)
-    candidates = class_means(targets, torch.from_numpy(category_of(np.arange(len(tokens)))), number)
+    candidates = torch.from_numpy(tokens.astype(np.float32)).flatten(1)
     embeddings = torch.from_numpy(decoded.embeddings.astype(np.float32)).flatten(1)
-    seen = torch.from_numpy(category_of(decoded.images))
+    seen = torch.from_numpy(decoded.images)
     table.measure(metric, class_identification(embeddings, candidates, seen))
     if ridge is not None:
         table.measure(metric, class_identification(ridge.flatten(1), candidates, seen), baseline="linear_ridge")
     if "linear_svm" in settings.baselines:
         trials = read_trials(job.input("behav"), "train")
-        group = trials.session * number + category_of(trials.image)
+        group = trials.session * number + trials.image
         betas = read_rows(job.input("betas") / "betas.h5", trials.row).astype(np.float32)
         session, category = np.divmod(np.unique(group), number)
         table.measure(

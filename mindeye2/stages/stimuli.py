@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mindeye2.data import layout
-from mindeye2.data.drawings import exemplars
+from mindeye2.data.drawings import category_pictures
 from mindeye2.data.nsd import read_design, read_stimulus_info
 from mindeye2.data.released import check_images, read_test_captions
 from mindeye2.data.released_trials import read_shared
@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     images = job.work / "images.h5"
 
     if source == "haxby":
-        pictures, captions = exemplars(px)
+        pictures, captions = category_pictures(px)
         shared = np.zeros(len(pictures), dtype=bool)
         write_images(images, iter([pictures]), num_images=len(pictures), px=px)
     elif source == "released":

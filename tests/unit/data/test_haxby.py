@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mindeye2.data import haxby
-from mindeye2.data.drawings import exemplars
-from mindeye2.data.haxby import CATEGORIES, EXEMPLARS, REST, category_of, read_labels
+from mindeye2.data.drawings import category_pictures
+from mindeye2.data.haxby import CATEGORIES, REST, read_labels
 from mindeye2.data.shards import COLUMNS
 from mindeye2.demo.world import HAXBY_KINDS
 from mindeye2.errors import UserError
@@ -27,19 +27,19 @@ def test_trials_are_the_labelled_volumes_of_the_first_runs():
     column = {name: table[:, index] for index, name in enumerate(COLUMNS)}
     assert table.shape == (216, 17)
     np.testing.assert_array_equal(column["session"], labels.session[column["row"].astype(int)])
-    np.testing.assert_array_equal(category_of(column["image"].astype(int)), labels.category[column["row"].astype(int)])
+    np.testing.assert_array_equal(column["image"], labels.category[column["row"].astype(int)])
     assert column["trial"].tolist() == [*range(1, 73)] * 3
     assert set(column["is_shared"]) == {0} and set(column["reaction_time"]) == {-1}
 
 
 def test_drawn_pictures_show_the_categories():
     assert CATEGORIES == HAXBY_KINDS
-    pictures, captions = exemplars(32)
-    assert pictures.shape == (len(CATEGORIES) * EXEMPLARS, 32, 32, 3) and pictures.dtype == np.uint8
+    pictures, captions = category_pictures(32)
+    assert pictures.shape == (len(CATEGORIES), 32, 32, 3) and pictures.dtype == np.uint8
     assert len(np.unique(pictures.reshape(len(pictures), -1), axis=0)) == len(pictures)
-    for kind, found in zip(category_of(np.arange(len(captions))), captions, strict=True):
-        assert CATEGORIES[kind] in found[0] and all("with" not in caption for caption in found)
-    np.testing.assert_array_equal(pictures, exemplars(32)[0])
+    for kind, found in zip(CATEGORIES, captions, strict=True):
+        assert kind in found[0] and all("with" not in caption for caption in found)
+    np.testing.assert_array_equal(pictures, category_pictures(32)[0])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from mindeye2.metrics.brain import mean_per_group
 from mindeye2.metrics.caption import rouge_1, rouge_l, words
 from mindeye2.metrics.identification import (
     class_identification,
-    class_means,
     correlation_distance,
     two_way_identification,
 )
@@ -114,10 +113,15 @@ def test_classes():
     label = torch.tensor([0, 1, 2, 0, 1, 2])
     centres = torch.eye(3, 7)
     rows = centres[label] + 0.1 * rand(6, 7)
-    means = class_means(rows, label, 3)
-    torch.testing.assert_close(means[1], (rows[1] + rows[4]) / 2)
-    assert class_identification(rows, means, label).all()
-    assert class_identification(rows, means, (label + 1) % 3).sum() == 0
+    assert class_identification(rows, centres, label).all()
+    assert class_identification(rows, centres, (label + 1) % 3).sum() == 0
+
+
+def test_a_picture_is_no_rival_of_itself():
+    truth = rand(3, 8)[[0, 1, 2, 0]]
+    recon = truth + 0.01 * rand(4, 8, seed=1)
+    assert two_way_identification(truth, recon, per_image=True).min() < 1.0
+    assert two_way_identification(truth, recon, image=torch.tensor([0, 1, 2, 0])) == 1.0
 
 
 def test_retrieval_names_its_directions():

@@ -45,9 +45,9 @@ def write_trials(folder: Path, split: str, shards: list[list[tuple[int, int, int
 
 
 def write_behav(folder: Path) -> Path:
-    """Sessions of one trial per Haxby category (image = 12 * category + session - 1), and the shared test trials."""
+    """Sessions of one trial per Haxby category (image = category), and the shared test trials."""
     sessions = [
-        [(12 * category + session - 1, session, 8 * (session - 1) + category) for category in range(8)]
+        [(category, session, 8 * (session - 1) + category) for category in range(8)]
         for session in range(1, SESSIONS + 1)
     ]
     write_trials(folder, "train", sessions)
