@@ -9,7 +9,7 @@ their stored objects.
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -280,6 +280,15 @@ class Refine(Section):
     """Classifier-free guidance by the caption."""
     batch_size: Positive = unkeyed(8)
     """Pictures per forward pass."""
+
+    @model_validator(mode="after")
+    def _some_step(self):
+        if self.strength > 0 and int(self.steps * self.strength) == 0:
+            raise ValueError(
+                f"refine.strength: {self.strength} of {self.steps} steps is not one step; "
+                f"use at least {1 / self.steps:.3g}, or 0 to leave refinement out"
+            )
+        return self
 
 
 class Evaluate(Section):

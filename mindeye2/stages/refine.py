@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from mindeye2.errors import UserError
 from mindeye2.frozen.sdxl import load_pipeline
 from mindeye2.generate.decode import at_side
 from mindeye2.generate.device import compute_in_half, default_device
@@ -26,12 +25,6 @@ OUTPUTS: tuple[str, ...] = ("refined.npy", "pictures.png")
 def run(job: Job) -> None:
     """Refine every unrefined picture; stored at its side, batch by batch, going on after a kill."""
     settings, device, weights = job.settings(Refine), default_device(), job.paths["weights"]
-    steps = int(settings.steps * settings.strength)
-    if steps == 0:
-        raise UserError(
-            f"refine.strength: {settings.strength} of {settings.steps} steps is not one step; "
-            f"use at least {1 / settings.steps:.3g}, or 0 to leave refinement out"
-        )
     source = job.input("reconstruct")
     unrefined, captions = read_pictures(source / "unrefined.npy"), read_json(source / "captions.json")
     images = read_test_images(source)
@@ -41,6 +34,7 @@ def run(job: Job) -> None:
     images = images[: len(unrefined)]
     prompts = captions if settings.prompt == "caption" else [""] * len(captions)
 
+    steps = int(settings.steps * settings.strength)
     rows = Rows(job.work, len(unrefined))
     if rows.done < rows.count:
         _quiet()

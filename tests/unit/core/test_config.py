@@ -32,6 +32,7 @@ from mindeye2.settings import Finetune, Section, since, unkeyed
         ({"matrix": {"variants": {"x": {"sessions": [1, 1]}}}}, ["matrix.variants.x.sessions", "[1, 1]", "once"]),
         ({"finetune": {"prior_scale": 0.0}}, ["finetune.prior_scale", "no prior", "reconstruct.num_images: 0"]),
         ({"targets": {"network": "openai_clip"}}, ["targets.network", "openai_clip", "reconstruct.num_images: 0"]),
+        ({"refine": {"steps": 4, "strength": 0.2}}, ["refine.strength: 0.2 of 4 steps", "at least 0.25", "or 0"]),
         ({"run": {"name": "../up"}}, ["run.name", "../up"]),
         ({"simulate": {"voxels": {1: 5}}}, ["simulate.voxels", "dataset.sessions"]),
     ],
