@@ -6,6 +6,7 @@ import pytest
 
 from mindeye2.config import load_config
 from mindeye2.plan import make_plan
+from mindeye2.presets import PRESETS
 
 HAXBY = Path(__file__).parents[3] / "config" / "haxby.yaml"
 
@@ -39,3 +40,23 @@ def test_evaluate_knows_the_training_sessions_only_where_a_baseline_asks(plan_of
     folds = ridge.spec["config"]["folds"]
     assert [fold["test"] for fold in folds] == [[session] for session in range(1, 13)]
     assert folds[2]["train"] == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_a_preset_plans_what_its_settings_plan(plan_of):
+    """Haxby's file names its pixel range and betas, which win."""
+    written_out = [
+        f"{section}.{field}={value}"
+        for section, values in PRESETS["original"].items()
+        for field, value in values.items()
+        if section not in ("betas", "targets")
+    ]
+    short, plain = plan_of("preset=original"), plan_of()
+    assert short.nodes.keys() == plan_of(*written_out).nodes.keys()
+    changed = {node.stage for node in short.nodes.values() if node.id not in plain.nodes}
+    assert changed == {"finetune", "reconstruct", "refine", "evaluate", "tables"}
+
+
+def test_nothing_that_decodes_sees_the_truth(plan_of):
+    roles = {node.stage: node.spec["inputs"].keys() for node in plan_of().nodes.values()}
+    assert roles["reconstruct"] == {"finetune", "behav", "betas"}
+    assert roles["refine"] == {"reconstruct"}
