@@ -13,8 +13,8 @@ from mindeye2.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "fidelity.md").read_text()
-ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line.startswith("| ")]
-QUIRKS = [row for row in ROWS if len(row) == 7][1:]
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
+QUIRKS = [row for row in ROWS if row[0] != "what" and len(row) > 4]
 SETTING = re.compile(r"`([a-z]+)\.(\w+): ([^`]+)`")
 
 
@@ -40,7 +40,7 @@ def test_every_named_test_exists():
 
 
 def test_every_row_says_how_to_get_the_original_or_that_it_is_not_offered():
-    assert len(QUIRKS) > 30
+    assert len(QUIRKS) > 30 and {len(row) for row in QUIRKS} == {7}
     for what, _, _, _, setting, why, _ in QUIRKS:
         assert SETTING.search(setting) or setting in ("not offered", "the same setting"), what
         assert why or setting == "not offered", what
