@@ -16,6 +16,7 @@ from mindeye2.data.layout import Need
 from mindeye2.data.sizes import Size, official_size
 from mindeye2.errors import UserError
 from mindeye2.identity import STAGES
+from mindeye2.networks import network_files
 from mindeye2.plan import make_plan
 from mindeye2.sources import Fingerprints
 
@@ -44,10 +45,11 @@ class _Survey(Fingerprints):
         self.networks[name] = place or self.root("weights") / name
         return {}
 
-    def has_network(self, name: str) -> bool:
+    def place(self, name: str, *, caches: bool) -> Path | None:
+        found = super().place(name, caches=caches)
         self.optional.add(name)
-        self.networks.setdefault(name, self.root("weights") / name)
-        return super().has_network(name)
+        self.networks.setdefault(name, found or self.root("weights") / name)
+        return found
 
 
 @dataclass
@@ -107,9 +109,9 @@ def _look(group: Group, folder: Path, need: Need, *, official: bool) -> None:
         group.missing[name] = official_size(need.paths[0]) if official else None
 
 
-def _network(folder: Path, name: str, needed: bool) -> Group:
+def _network(place: Path, name: str, needed: bool) -> Group:
     group = Group(f"weights {name}")
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in network_files(name, place).values():
         group.needed += 1
         _add(group, path)
     if needed and not group.there:

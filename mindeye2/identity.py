@@ -46,6 +46,7 @@ PLUMBING = frozenset(
         "identity",
         "job",
         "locks",
+        "networks",
         "plan",
         "presets",
         "progress",

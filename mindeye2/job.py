@@ -16,7 +16,8 @@ class Job:
 
     ``config`` is the keyed part of the frozen spec and ``free`` holds the unkeyed fields of its sections;
     ``inputs`` maps each role to finished store objects (folders, read-only), ``paths`` says where the dataset,
-    captions and weights lie. Everything is written below ``work``, which survives a kill: checkpoints live
+    captions and weights lie, ``networks`` where those networks lie that may be absent and were there when the key
+    was made. Everything is written below ``work``, which survives a kill: checkpoints live
     there too and are found again.
     """
 
@@ -27,6 +28,7 @@ class Job:
     paths: Mapping[str, Path]
     work: Path
     free: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    networks: Mapping[str, Path] = field(default_factory=dict)
 
     def settings(self, section: type[S]) -> S:
         """The section of that class, e.g. ``job.settings(Finetune)``."""

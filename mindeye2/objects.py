@@ -69,6 +69,16 @@ def read_test_images(folder: Path) -> np.ndarray:
         raise damaged(folder / "test.npz", error) from None
 
 
+def read_regions(betas: Path) -> dict[str, np.ndarray]:
+    """The brain regions of a betas object: name -> bool over its voxels."""
+    path = betas / "betas.h5"
+    try:
+        with h5py.File(path) as file:
+            return {name: region[:] for name, region in file["regions"].items()}
+    except (OSError, KeyError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
 @contextmanager
 def open_images(stimuli: Path) -> Iterator[h5py.Dataset]:
     """The pictures of a stimuli object: float16 (images, 3, px, px) in [0, 1]."""

@@ -15,14 +15,12 @@ from typing import Any
 from mindeye2.config import Config
 from mindeye2.data import layout
 from mindeye2.identity import STAGES, code_label
+from mindeye2.networks import METRIC_NETWORKS
 from mindeye2.sources import Fingerprints
 from mindeye2.store import Store, canonical_json, spec_key
 
 FORMAT = 1
 PLAN_FOLDER = Path(".plan")
-
-JUDGES = ("alexnet", "inception", "efficientnet", "swav")
-"""Networks of metrics: where one's weights are absent its column stays empty, and re-keys when they come."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,8 @@ class Node:
     key: str
     spec: dict[str, Any]
     names: list[str] = field(default_factory=list)
+    networks: dict[str, Path] = field(default_factory=dict)
+    """Where its optional networks lie: for the job, not for the key."""
 
     @property
     def id(self) -> str:
@@ -68,6 +68,7 @@ class Plan:
         config: dict[str, Any],
         inputs: dict[str, Node | list[Node] | None] | None = None,
         sources: dict[str, dict] | None = None,
+        networks: dict[str, Path] | None = None,
     ) -> Node:
         """The node of that content; an equal one that is already there gets one more name."""
         roles = {
@@ -84,7 +85,7 @@ class Plan:
             "sources": sources or {},
         }
         key = spec_key(spec)
-        node = self.nodes.setdefault(f"{stage}/{key}", Node(stage, key, spec))
+        node = self.nodes.setdefault(f"{stage}/{key}", Node(stage, key, spec, [], networks or {}))
         if name not in node.names:
             node.names.append(name)
         return node
@@ -180,6 +181,20 @@ class _Branch:
     def tokens(self) -> Node:
         return self.target(self.config.targets.network)
 
+    def captions(self) -> Node:
+        return self._once(self._captions, "captions")
+
+    def _captions(self) -> Node:
+        """What the captioner says of the true pictures that can be test images."""
+        images = "shared" if self.config.matrix.split == "shared" else "all"
+        return self.plan.add(
+            "targets",
+            f"captions of {images} images",
+            {"network": "captioner", "images": images, "targets": {}},
+            {"stimuli": self.stimuli(), "clip": self.tokens()},
+            self.prints.network("captioner"),
+        )
+
     def _training_targets(self, settings) -> dict[str, Node]:
         roles = {"clip": self.tokens()}
         if self.config.model.lowlevel:
@@ -269,9 +284,18 @@ class _Branch:
             parts = [(f"{name}/without-session{test:02d}", [s for s in every if s != test], [test]) for test in every]
         folds = [self.fold(called, subject, train, test, seed, pretrain) for called, train, test in parts]
         finetune, reconstruct, refine = ([node for node in nodes if node] for nodes in zip(*folds, strict=True))
-        judging = (config.evaluate.clip, *JUDGES) if config.reconstruct.num_images != 0 else ()
-        judges = [name for name in judging if self.prints.has_network(name)]
-        described = {"evaluate": config.evaluate.keyed(), "split": config.matrix.split, "seed": seed}
+        pictures = config.reconstruct.num_images != 0
+        places = {
+            name: self.prints.place(name, caches=config.evaluate.usual_caches)
+            for name in ((config.evaluate.clip, *METRIC_NETWORKS) if pictures else ())
+        }
+        networks = {name: place for name, place in places.items() if place is not None}
+        described = {
+            "evaluate": config.evaluate.keyed(),
+            "split": config.matrix.split,
+            "subject": subject,
+            "seed": seed,
+        }
         if "linear_ridge" in config.evaluate.baselines:
             described["folds"] = [{"train": train, "test": test} for _, train, test in parts]
         evaluate = self.plan.add(
@@ -283,10 +307,12 @@ class _Branch:
                 "refine": refine,
                 "stimuli": self.stimuli(),
                 "clip": self.tokens(),
+                "captions": self.captions() if pictures else None,
                 "behav": self.behav(subject),
                 "betas": self.betas(subject),
             },
-            self._networks(judges),
+            {file: print for name in networks for file, print in self.prints.network(name, networks[name]).items()},
+            networks,
         )
         return Cell(self.variant, subject, sessions, seed, pretrain, finetune, reconstruct, refine, evaluate)
 

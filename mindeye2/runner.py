@@ -72,7 +72,8 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
 
     module = importlib.import_module(f"mindeye2.stages.{stage}")
     paths = {name: Path(path) for name, path in frozen["paths"].items()}
-    module.run(Job(stage, key, spec["config"], inputs, paths, work, frozen["free"]))
+    networks = {name: Path(place) for name, place in frozen["networks"].items()}
+    module.run(Job(stage, key, spec["config"], inputs, paths, work, frozen["free"], networks))
 
     _keep_only(work, module.OUTPUTS + getattr(module, "OPTIONAL", ()))
     for pattern in module.OUTPUTS:

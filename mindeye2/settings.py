@@ -311,6 +311,11 @@ class Evaluate(Section):
     baselines: tuple[Literal["linear_svm", "linear_ridge"], ...] = ()
     """Decoders evaluated on the same trials, shown as variants of their own: a support vector machine that names
     classes, closed-form ridge from single trials to CLIP tokens."""
+    umap: bool = since(False, before=False)
+    """Distances between true and decoded tokens in a plane by UMAP, which takes minutes and needs umap-learn."""
+    usual_caches: bool = unkeyed(True)
+    """Take a metric's network that paths.weights lacks from where its library keeps what it fetched (torch hub,
+    Hugging Face, nltk). What is found enters the key, wherever it lies."""
     batch_size: Positive = unkeyed(64)
     """Pictures per forward pass."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mindeye2.config import Config
 from mindeye2.data import layout
 from mindeye2.errors import UserError
+from mindeye2.networks import find_network, network_files
 from mindeye2.progress import Progress
 from mindeye2.store import file_sha256, write_atomically
 
@@ -49,7 +50,9 @@ class Fingerprints:
             raise UserError(
                 f"{path}: {error.strerror}; download it, or correct paths.{root} (or MINDEYE2_{root.upper()})"
             ) from None
-        by_content = root == "weights" or self.config.dataset.fingerprint == "sha256"
+        return self._print(path, status, by_content=root == "weights" or self.config.dataset.fingerprint == "sha256")
+
+    def _print(self, path: Path, status: os.stat_result, *, by_content: bool) -> dict[str, int | str]:
         name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
         known = self._known.get(name)
         if known is None or known[:2] != stamp or (by_content and known[2] is None):
@@ -63,19 +66,25 @@ class Fingerprints:
         """Fingerprints of the files behind ``needs``; UserError names the first one that is missing."""
         return {f"{root}/{path}": self.of(root, path) for root, path in layout.found(self.root, needs)}
 
-    def network(self, name: str) -> dict[str, dict]:
-        """Fingerprints of every file of a frozen network's folder; UserError where there is none."""
-        folder = self.root("weights") / name
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+    def network(self, name: str, place: Path | None = None) -> dict[str, dict]:
+        """Fingerprints of every file of a frozen network; UserError where there is none.
+
+        ``place`` is where it lies, its folder in paths.weights unless given; the files' names do not tell it.
+        """
+        place = place or self.root("weights") / name
+        files = network_files(name, place)
         if not files:
             raise UserError(
-                f"{folder}: no such network; put its weights there, or correct paths.weights (or MINDEYE2_WEIGHTS)"
+                f"{place}: no such network; put its weights there, or correct paths.weights (or MINDEYE2_WEIGHTS)"
             )
-        relative = [str(path.relative_to(self.root("weights"))) for path in files]
-        return {f"weights/{path}": self.of("weights", path) for path in relative}
+        return {
+            f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
+            for inside, path in files.items()
+        }
 
-    def has_network(self, name: str) -> bool:
-        return (self.root("weights") / name).is_dir()
+    def place(self, name: str, *, caches: bool) -> Path | None:
+        """Where a network that may be absent lies; see ``find_network``."""
+        return find_network(name, weights=self.root("weights"), caches=caches)
 
     def remember(self) -> None:
         if self._changed:

@@ -36,7 +36,14 @@ def freeze(plan: Plan) -> None:
         path = frozen_file(node.stage, node.key)
         sections = node.spec["config"].keys() & type(config).model_fields.keys() - {"run", "config"}
         free = {name: getattr(config, name).free() for name in sorted(sections)}
-        frozen = {"key": node.key, "names": node.names, "paths": paths, "free": free, "spec": node.spec}
+        frozen = {
+            "key": node.key,
+            "names": node.names,
+            "paths": paths,
+            "networks": {name: os.path.abspath(place) for name, place in node.networks.items()},
+            "free": free,
+            "spec": node.spec,
+        }
         text = json.dumps(frozen, indent=1)
         if not path.exists() or path.read_text() != text:
             write_atomically(path, text)

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mindeye2.errors import UserError
+from mindeye2.frozen.clip import MEAN, STD, resize
 from mindeye2.frozen.weights import build, fill, read_json, read_tensors, tensor_files
-from mindeye2.shapes import Tokens
+from mindeye2.shapes import Images, Tokens
 
 MAX_LENGTH = 20
 """Tokens of a caption, the start token included."""
@@ -46,17 +47,18 @@ class FeaturesAsPixels(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Greedy captions of CLIP image tokens."""
+    """Greedy captions of CLIP image tokens, or of pictures where it holds GIT's own vision encoder."""
 
-    def __init__(self, git: nn.Module, converter: Converter | None, tokenizer: Any):
+    def __init__(self, git: nn.Module, converter: Converter, tokenizer: Any, vision: nn.Module | None):
         super().__init__()
-        self.git, self.converter, self.tokenizer = git, converter, tokenizer
+        self.git, self.converter, self.tokenizer, self.vision = git, converter, tokenizer, vision
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Captioner":
+    def load(cls, folder: str | Path, *, vision: bool = False) -> "Captioner":
         """Read ``config.json`` and weights of a ``GitForCausalLM``, its tokenizer and ``converter.safetensors``.
 
-        A vision encoder in the file is left unread. UserError names a missing, damaged or foreign file.
+        vision: load GIT's vision encoder too, if the file holds it. UserError names a missing, damaged or foreign
+        file.
         """
         from transformers import PreTrainedTokenizerFast
 
@@ -69,12 +71,22 @@ class Captioner(nn.Module):
         _check_fit(git, converter, origin)
         read_json(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        return cls(git, converter, tokenizer).eval()
+        return cls(git, converter, tokenizer, load_vision(folder) if vision else None).eval()
 
     @torch.no_grad()
     def captions(self, tokens: Tokens) -> list[str]:
         """One caption per picture, without special tokens."""
-        ids = generate(self.git, self.converter(tokens))
+        return self._texts(self.converter(tokens))
+
+    @torch.no_grad()
+    def captions_of(self, images: Images) -> list[str]:
+        """The same of pictures in [0, 1], seen by GIT's own vision encoder."""
+        mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+        seen = (resize(images, self.git.config.vision_config.image_size) - mean) / std
+        return self._texts(self.vision(seen).last_hidden_state)
+
+    def _texts(self, features: Float[Tensor, "batch features feature_dim"]) -> list[str]:
+        ids = generate(self.git, features)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
@@ -93,6 +105,23 @@ def load_git(folder: Path) -> nn.Module:
     # Older files carry the positions 0, 1, 2, ... as a buffer.
     tensors.pop("git.embeddings.position_ids", None)
     return fill(build(make, folder / "config.json"), tensors, files[0])
+
+
+def load_vision(folder: Path) -> nn.Module | None:
+    """GIT's own vision encoder; None where the file of weights leaves it out."""
+    from transformers import GitVisionConfig
+    from transformers.models.git.modeling_git import GitVisionModel
+
+    config, files = read_json(folder / "config.json"), tensor_files(folder)
+    tensors = {
+        name.removeprefix(_VISION): tensor
+        for name, tensor in read_tensors(files).items()
+        if name.startswith(_VISION) and not name.endswith("position_ids")
+    }
+    if not tensors:
+        return None
+    vision = build(lambda: GitVisionModel(GitVisionConfig(**config["vision_config"])), folder / "config.json")
+    return fill(vision, tensors, files[0])
 
 
 def generate(git: nn.Module, features: Float[Tensor, "batch features feature_dim"]) -> Int[Tensor, "batch length"]:

@@ -18,8 +18,8 @@ PixelRange = Literal["legacy01", "pm1"]
 BIGG_TOKENS, BIGG_MEAN, BIGG_DEVIATION = (256, 1664), 0.160, 1.096
 """Shape and element statistics of the tokens of the published network."""
 
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Clip(nn.Module):
@@ -33,13 +33,13 @@ class Clip(nn.Module):
         super().__init__()
         self.network, self.image_px, self.has_text = network, image_px, has_text
         self.tokenizer = tokenizer
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Clip":
         """Read ``config.json`` (``{"model_cfg": ...}`` of open_clip), the weights and, where CLIP's own
-        vocabulary is not used, its merges ``bpe.txt.gz``.
+        vocabulary is not used, its merges ``bpe.txt.gz``. Files may keep open_clip's own names on Hugging Face.
 
         The text transformer may be missing, as in the file that SDXL-unCLIP was released in; embedding
         a text is a UserError then. UserError also names a missing, damaged or foreign file.
@@ -47,9 +47,9 @@ class Clip(nn.Module):
         from open_clip import CLIP, SimpleTokenizer
 
         folder = Path(folder)
-        config, files = read_json(folder / "config.json"), tensor_files(folder)
+        config, files = read_json(config_file(folder)), tensor_files(folder)
         tensors = read_tensors(files)
-        network = build(lambda: CLIP(**config["model_cfg"]), folder / "config.json")
+        network = build(lambda: CLIP(**config["model_cfg"]), config_file(folder))
         has_text = any(name.startswith("transformer.") for name in tensors)
         fill(network, tensors, files[0], may_lack="\0" if has_text else "transformer.")
         merges = folder / "bpe.txt.gz"
@@ -127,6 +127,12 @@ def check_published(tokens: Tokens, *, pixel_range: PixelRange, origin: Path) ->
             f"(laion2b_s39b_b160k, after the final norm) about {BIGG_MEAN:.3f} and {BIGG_DEVIATION:.3f}: the weights "
             "are another network's or the pictures are not in [0, 1]; put the published weights there"
         )
+
+
+def config_file(folder: Path) -> Path:
+    """The file that describes the network."""
+    own = folder / "open_clip_config.json"
+    return own if own.is_file() else folder / "config.json"
 
 
 def resize(images: Images, size: int) -> Float[Tensor, "batch 3 {size} {size}"]:

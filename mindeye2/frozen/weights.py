@@ -18,7 +18,8 @@ from mindeye2.errors import UserError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_NAMES = ("model", "diffusion_pytorch_model")
+# open_clip's comes first: in a repository for two libraries, model.safetensors holds the image half for the other one.
+_NAMES = ("open_clip_model", "model", "diffusion_pytorch_model")
 _PLACE = "point paths.weights at a folder that holds the frozen networks"
 
 
@@ -43,7 +44,7 @@ def tensor_files(folder: Path) -> list[Path]:
             return [single]
         if index.is_file():
             return [folder / shard for shard in sorted(set(read_json(index)["weight_map"].values()))]
-    raise UserError(f"{folder / _NAMES[0]}.safetensors: no such file; {_PLACE}")
+    raise UserError(f"{folder}/model.safetensors: no such file; {_PLACE}")
 
 
 def read_tensors(files: Iterable[Path], dtype: torch.dtype | None = torch.float32) -> dict[str, Tensor]:

@@ -7,12 +7,23 @@ from importlib import import_module
 
 _HOMES = {
     "bootstrap_interval": "intervals",
+    "bootstrap_ratio_interval": "intervals",
     "brain_correlation": "brain",
+    "caption_metrics": "texts",
     "class_identification": "identification",
+    "clip_features": "features",
+    "clip_texts": "texts",
     "correlation_distance": "identification",
     "cosine_similarity": "similarity",
+    "layer_features": "features",
+    "load_clip": "features",
+    "load_judge": "features",
+    "load_sentences": "texts",
+    "load_words": "caption",
     "mean_per_group": "brain",
+    "meteor": "caption",
     "normal_interval": "intervals",
+    "pair_distances": "plane",
     "pearson_matrix": "similarity",
     "pixel_correlation": "pixel",
     "resize": "resizing",
@@ -20,7 +31,9 @@ _HOMES = {
     "rouge_1": "caption",
     "rouge_l": "caption",
     "ssim": "pixel",
+    "text_similarity": "texts",
     "two_way_identification": "identification",
+    "umap_plane": "plane",
 }
 
 __all__ = sorted(_HOMES)

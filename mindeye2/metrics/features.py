@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mindeye2.errors import UserError
-from mindeye2.frozen.clip import Clip
-from mindeye2.frozen.weights import fill, read_tensors, tensor_files
+from mindeye2.frozen.clip import Clip, config_file
+from mindeye2.frozen.pickles import read_pickle
+from mindeye2.frozen.weights import fill, read_json, read_tensors, tensor_files
 from mindeye2.metrics.resizing import resize
 from mindeye2.shapes import Images
 
@@ -36,11 +37,11 @@ JUDGES = (
 )
 
 
-def load_judge(folder: Path, network: str) -> nn.Module:
-    """A torchvision classifier with the weights of ``folder``, in evaluation mode.
+def load_judge(place: Path, network: str) -> nn.Module:
+    """A torchvision classifier with the weights of ``place``, in evaluation mode.
 
-    The folder holds torchvision's own file (``*.pth``), for swav the released ``*.pth.tar``, or the same
-    tensors as model.safetensors. UserError names a missing, damaged or foreign file.
+    That is torchvision's own file (``*.pth``), for swav the released ``*.pth.tar``, or a folder with one of them
+    or with the same tensors as model.safetensors. UserError names a missing, damaged or foreign file.
     """
     from torchvision import models
 
@@ -51,7 +52,7 @@ def load_judge(folder: Path, network: str) -> nn.Module:
         "efficientnet": models.efficientnet_b1,
         "swav": models.resnet50,
     }[network]
-    origin, tensors = _read(folder)
+    origin, tensors = _read(place)
     if network == "swav":
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
         tensors = {name: value for name, value in tensors.items() if not name.startswith(("projection_", "prototypes"))}
@@ -59,17 +60,26 @@ def load_judge(folder: Path, network: str) -> nn.Module:
     return fill(build(), tensors, origin, may_lack="fc." if network == "swav" else "\0")
 
 
-def _read(folder: Path) -> tuple[Path, dict[str, Tensor]]:
-    pickles = sorted([*folder.glob("*.pth"), *folder.glob("*.pth.tar")])
-    if not pickles:
-        files = tensor_files(folder)
-        return files[0], read_tensors(files)
-    try:
-        content = torch.load(pickles[0], map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{pickles[0]}: cannot be read ({reason}); fetch the file again") from None
-    return pickles[0], content
+def _read(place: Path) -> tuple[Path, dict[str, Tensor]]:
+    pickles = [place] if place.is_file() else sorted([*place.glob("*.pth"), *place.glob("*.pth.tar")])
+    if pickles:
+        return pickles[0], read_pickle(pickles[0])
+    files = tensor_files(place)
+    return files[0], read_tensors(files)
+
+
+def load_clip(place: Path, network: str) -> Clip:
+    """A CLIP that judges; OpenAI's are refused without the activation that they were trained with.
+
+    Without it every layer still fits, and the numbers are others.
+    """
+    clip, config = Clip.load(place), config_file(place)
+    if network.startswith("openai_clip") and not read_json(config)["model_cfg"].get("quick_gelu"):
+        raise UserError(
+            f"{config}: model_cfg lacks quick_gelu: true, which OpenAI's CLIP was trained with; take the file from "
+            "the repository of its weights"
+        )
+    return clip
 
 
 def layer_features(

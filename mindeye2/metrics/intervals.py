@@ -15,8 +15,28 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap over the items: the middle 95 % of the means of ``resamples`` draws with replacement."""
     values = np.asarray(values, dtype=np.float64)
-    weights = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples)
-    low, high = np.quantile(weights @ values / len(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return _middle(_draws(len(values), resamples, generator) @ values / len(values))
+
+
+def bootstrap_ratio_interval(
+    values: Float[Array, "n"], of: Float[Array, "n"], *, resamples: int, generator: np.random.Generator
+) -> tuple[float, float]:
+    """The same of mean(values) / mean(of), both drawn with the same items; draws whose ``of`` are all 0 are left out.
+
+    One draw must not be.
+    """
+    drawn = _draws(len(values), resamples, generator)
+    over, under = drawn @ np.asarray(values, dtype=np.float64), drawn @ np.asarray(of, dtype=np.float64)
+    return _middle(over[under != 0] / under[under != 0])
+
+
+def _draws(number: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each item comes in each draw with replacement: (resamples, number)."""
+    return generator.multinomial(number, np.full(number, 1 / number), size=resamples)
+
+
+def _middle(means: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

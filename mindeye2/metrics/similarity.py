@@ -37,3 +37,8 @@ def pearson_rows(left: Features, right: Features) -> Float[Tensor, "n"]:
 def cosine_similarity(left: Features, right: Float[Array, "m features"]) -> Float[Tensor, "n m"]:
     """Cosine of every row of ``left`` with every row of ``right`` (the original's helper gives the transpose)."""
     return F.normalize(tensor(left), dim=1) @ F.normalize(tensor(right), dim=1).T
+
+
+def cosine_rows(left: Features, right: Features) -> Float[Tensor, "n"]:
+    """Cosine of row i with row i."""
+    return F.cosine_similarity(tensor(left), tensor(right), dim=1)

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from mindeye2.metrics.arrays import Array
-from mindeye2.metrics.intervals import bootstrap_interval
+from mindeye2.metrics.intervals import bootstrap_interval, bootstrap_ratio_interval
 from mindeye2.seeds import numpy_generator
 
 
@@ -53,14 +53,28 @@ class Table:
             said = f"not defined for {missing} of {len(values)} items, counted as {undefined:g}"
             print(f"{metric} {picture}".rstrip() + f": {said}", file=sys.stderr)
             values = np.where(np.isnan(values), undefined, values)
-        stream = numpy_generator(self.seed, "evaluate", "bootstrap", baseline, metric, picture)
+        stream = self._stream(baseline, metric, picture)
         interval = bootstrap_interval(values, resamples=self.resamples, generator=stream)
         self.rows.append(Row(baseline, metric, picture, float(values.mean()), len(values), *interval))
 
-    def leave_out(self, metric: str, reason: str, *, pictures: Iterable[str] = ("",)) -> None:
-        """Add rows without a value and give the reason on standard error."""
-        print(f"{metric}: not computed: {reason}", file=sys.stderr)
-        self.rows += [Row("", metric, picture, None, None, None, None) for picture in pictures]
+    def measure_ratio(self, metric: str, values: Shaped[Array, "n"], of: Shaped[Array, "n"]) -> None:
+        """Add mean(values) / mean(of), two scores of the same items, with its bootstrap interval over the items."""
+        values, of = np.asarray(values, dtype=np.float64), np.asarray(of, dtype=np.float64)
+        if of.mean() == 0:
+            self.leave_out(metric, "what it is relative to is 0")
+            return
+        stream = self._stream("", metric, "")
+        interval = bootstrap_ratio_interval(values, of, resamples=self.resamples, generator=stream)
+        self.rows.append(Row("", metric, "", float(values.mean() / of.mean()), len(values), *interval))
+
+    def _stream(self, baseline: str, metric: str, picture: str) -> np.random.Generator:
+        return numpy_generator(self.seed, "evaluate", "bootstrap", baseline, metric, picture)
+
+    def leave_out(self, metrics: str | Sequence[str], reason: str, *, pictures: Iterable[str] = ("",)) -> None:
+        """Add rows without a value, and give the reason on standard error in one line."""
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        print(f"{', '.join(metrics)}: not computed: {reason}", file=sys.stderr)
+        self.rows += [Row("", metric, picture, None, None, None, None) for metric in metrics for picture in pictures]
 
     def write(self, path: Path) -> None:
         """Numbers in full precision, what was not computed as empty cells."""

@@ -1,14 +1,17 @@
 """What each metric is called, which direction is better and what chance would give."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PICTURES = {"refined": "refined pictures", "unrefined": "unrefined pictures", "lowlevel": "low-level pictures"}
 GROUPS = {
     "identification": "Retrieval and identification",
     "picture": "Pictures",
     "caption": "Captions",
+    "caption_git": "Captions, against the captioner's of the seen picture",
+    "caption_ceiling": "Captions of the seen picture against the true ones, and the decoded ones relative to them",
     "brain": "Brain correlation",
+    "umap": "Tokens in a plane by UMAP",
 }
 ABSENT = "–"
 
@@ -103,13 +106,34 @@ _KNOWN = {
             ("higher_vis", "higher visual areas"),
         )
     },
+    **{
+        f"umap_distance_{kind}": Metric(
+            kind.capitalize(),
+            "umap",
+            said=f"UMAP distance of {kind} tokens",
+            higher=False,
+            meaning=f"distance of a picture's {kind} tokens from its true ones, in a plane fitted to both",
+        )
+        for kind in ("backbone", "retrieval", "prior")
+    },
 }
+_AGAINST = {
+    "git": ("caption_git", "with the captioner's caption of the seen picture in place of the true one"),
+    "ceiling": ("caption_ceiling", "of the captioner's caption of the seen picture: what perfect decoding would reach"),
+    "relative": ("caption_ceiling", "with the captioner's caption of the seen picture, as a share of the ceiling"),
+}
+"""What the name of a caption metric may end in -> its group, and what is other than in the metric itself."""
 
 
 def metric(name: str) -> Metric:
     """The metric of that name; one that the catalogue does not list is read from its name."""
     if name in _KNOWN:
         return _KNOWN[name]
+    stem, _, against = name.rpartition("_")
+    if against in _AGAINST and stem in _KNOWN and _KNOWN[stem].group == "caption":
+        (group, other), plain = _AGAINST[against], _KNOWN[stem]
+        title = f"{plain.title}, {'GIT' if against == 'git' else against}"
+        return replace(plain, group=group, title=title, meaning=f"{plain.meaning}, {other}")
     title = name.replace("_", " ").capitalize()
     if ways := re.fullmatch(r"identification_(\d+)way", name):
         count = int(ways[1])

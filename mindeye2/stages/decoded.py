@@ -39,6 +39,15 @@ def read_decoded(reconstruct: Sequence[Path], refine: Sequence[Path]) -> Decoded
     )
 
 
+def decoded_tokens(reconstruct: Sequence[Path], kind: str) -> np.ndarray | None:
+    """``backbone``, ``retrieval`` or ``prior`` tokens of the images with pictures: (m, T, d); None without the head."""
+    paths = [folder / f"{kind}.npy" for folder in reconstruct]
+    if not all(path.exists() for path in paths):
+        return None
+    shown = [len(read_array(folder / "prior.npy")) for folder in reconstruct]
+    return _joined([read_array(path)[:count] for path, count in zip(paths, shown, strict=True)])
+
+
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     """One array of all folds; a single fold stays memory-mapped."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,6 +1,7 @@
 """Every metric of one cell as a long table: pictures, captions, retrieval or identification, brain correlation."""
 
-from pathlib import Path
+import csv
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,29 +12,38 @@ from mindeye2.data.haxby import CATEGORIES
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
+from mindeye2.frozen.gnet import GNet
 from mindeye2.generate.device import default_device
 from mindeye2.generate.refine import blend
 from mindeye2.job import Job
 from mindeye2.metrics.arrays import Array
 from mindeye2.metrics.baselines import linear_svm
-from mindeye2.metrics.brain import mean_per_group
-from mindeye2.metrics.caption import rouge_1, rouge_l
-from mindeye2.metrics.features import JUDGES, load_judge
+from mindeye2.metrics.brain import brain_correlation, mean_per_group
+from mindeye2.metrics.features import JUDGES, load_clip, load_judge
 from mindeye2.metrics.identification import class_identification
 from mindeye2.metrics.intervals import normal_interval
 from mindeye2.metrics.pictures import DISTANCES, METRICS, judged, judged_by_clip, low_level
+from mindeye2.metrics.plane import pair_distances, umap_plane
 from mindeye2.metrics.resizing import resize
 from mindeye2.metrics.table import Row, Table
+from mindeye2.metrics.texts import NETWORKS as CAPTION_NETWORKS
+from mindeye2.metrics.texts import caption_metrics
 from mindeye2.metrics.top1 import retrieval
-from mindeye2.objects import damaged, open_images, read_array, read_json
+from mindeye2.objects import damaged, read_array, read_regions
 from mindeye2.seeds import numpy_generator
 from mindeye2.settings import Evaluate
+from mindeye2.shapes import Images
 from mindeye2.stages.baselines import ridge_embeddings
-from mindeye2.stages.decoded import Decoded, read_decoded
+from mindeye2.stages.decoded import Decoded, decoded_tokens, read_decoded
+from mindeye2.stages.truth import measured_betas, true_captions, true_pictures
 
-OUTPUTS: tuple[str, ...] = ("metrics.csv",)
+# metrics.csv, and with evaluate.umap umap.csv.
+OUTPUTS: tuple[str, ...] = ("*.csv",)
 
 REGIONS = ("nsd_general", "V1", "V2", "V3", "V4", "higher_vis")
+
+Pictures = Mapping[str, Images]
+"""Kind -> decoded pictures, refined ones blended with the low-level ones."""
 
 
 @torch.inference_mode()
@@ -54,58 +64,52 @@ def run(job: Job) -> None:
     tokens = read_array(job.input("clip") / "tokens.npy")
     if decoded.images.max() >= len(tokens):
         raise damaged(job.input("clip") / "tokens.npy", f"{len(tokens)} images, test image {decoded.images.max()}")
-    folder = job.paths["weights"] / settings.clip
-    clip = Clip.load(folder).to(default_device()) if decoded.pictures and folder.is_dir() else None
+    place = job.networks.get(settings.clip)
+    clip = None if place is None else load_clip(place, settings.clip).to(default_device())
 
     ridge = ridge_embeddings(job, tokens) if "linear_ridge" in settings.baselines else None
 
     table = Table(seed=job.config["seed"], resamples=settings.bootstrap)
-    if decoded.pictures:
-        _pictures(table, job, settings, decoded, clip)
+    pictures = {kind: torch.from_numpy(made.astype(np.float32)) for kind, made in decoded.pictures.items()}
+    if "lowlevel" in pictures and "refined" in pictures:
+        pictures["refined"] = blend(pictures["refined"], pictures["lowlevel"], settings.blend_weight)
+    if pictures:
+        _pictures(table, job, settings, decoded, pictures, clip)
     if shared:
         _retrieval(table, settings, decoded.embeddings if decoded.has_retrieval else None, tokens[decoded.images])
         if ridge is not None:
             _retrieval(table, settings, ridge, tokens[decoded.images], baseline="linear_ridge")
     else:
         _identification(table, job, settings, decoded, tokens, ridge)
-    if decoded.pictures:
+    if pictures:
         _captions(table, job, settings, decoded, clip)
-        for region in REGIONS:
-            table.leave_out(f"brain_correlation_{region}", "no weights of the GNet encoding model")
+        _brain(table, job, settings, decoded, pictures)
+        if settings.umap:
+            _umap(table, job, decoded, tokens)
     table.write(job.work / "metrics.csv")
 
 
-def _pictures(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip: Clip | None) -> None:
-    """Truth and decoded pictures at the side of the decoded ones; refined ones blended with the low-level ones."""
+def _pictures(
+    table: Table, job: Job, settings: Evaluate, decoded: Decoded, pictures: Pictures, clip: Clip | None
+) -> None:
+    """Decoded pictures against the true ones at their side."""
     px, antialias = decoded.pictures["unrefined"].shape[-1], settings.antialias
-    truth = resize(_true_pictures(job.input("stimuli"), decoded.shown), px, antialias=antialias)
-    pictures = {kind: torch.from_numpy(made.astype(np.float32)) for kind, made in decoded.pictures.items()}
-    if "lowlevel" in pictures and "refined" in pictures:
-        pictures["refined"] = blend(pictures["refined"], pictures["lowlevel"], settings.blend_weight)
-
+    truth = resize(true_pictures(job.input("stimuli"), decoded.shown), px, antialias=antialias)
     values = low_level(truth, pictures, antialias=antialias)
     passing = {"batch_size": settings.batch_size, "antialias": antialias, "image": decoded.shown}
     for judge in JUDGES:
-        folder = job.paths["weights"] / judge.network
-        if folder.is_dir():
-            network = load_judge(folder, judge.network).to(default_device())
+        if judge.network in job.networks:
+            network = load_judge(job.networks[judge.network], judge.network).to(default_device())
             values |= judged(judge, network, truth, pictures, **passing)
     if clip is not None:
         values |= judged_by_clip(clip, truth, pictures, **passing)
 
+    networks = {metric: judge.network for judge in JUDGES for metric in judge.layers}
     for metric in METRICS:
         if metric not in values:
-            table.leave_out(metric, "no weights", pictures=pictures)
+            table.leave_out(metric, _absent(networks.get(metric, settings.clip)), pictures=pictures)
         for kind, each in values.get(metric, {}).items():
             table.measure(metric, each, picture=kind, undefined=float(metric in DISTANCES))
-
-
-def _true_pictures(stimuli: Path, images: np.ndarray) -> Tensor:
-    unique, place = np.unique(images, return_inverse=True)
-    with open_images(stimuli) as pictures:
-        if unique[-1] >= len(pictures):
-            raise damaged(stimuli / "images.h5", f"{len(pictures)} images, test image {unique[-1]}")
-        return torch.from_numpy(pictures[unique][place].astype(np.float32))
 
 
 def _retrieval(
@@ -163,26 +167,75 @@ def _identification(
 
 
 def _captions(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip: Clip | None) -> None:
-    """Predicted captions against the first wording of the true ones."""
-    path = job.input("stimuli") / "captions.json"
-    wordings = read_json(path)
-    truth = []
-    for image in decoded.shown.tolist():
-        first = next((wording for wording in wordings[image] if wording.strip()), None)
-        if first is None:
-            raise damaged(path, f"image {image} has no caption")
-        truth.append(first)
+    """Predicted captions against COCO's; ``_git``: against the captioner's of the true pictures.
 
-    for metric, compute in (("rouge_1", rouge_1), ("rouge_l", rouge_l)):
-        values = [compute(*pair) for pair in zip(decoded.captions, truth, strict=True)]
-        table.measure(metric, np.array(values))
-    # CLIP-L is what the published column holds; another network must not pass for it.
-    metric = "clip_l" if settings.clip == "openai_clip" else "caption_clip"
-    if clip is None or not clip.has_text:
-        table.leave_out(metric, "no weights")
-    else:
-        own, other = clip.embed_texts(decoded.captions), clip.embed_texts(truth)
-        table.measure(metric, (own * other).sum(dim=1).cpu())
-    table.leave_out("clip_b", "no weights")
-    table.leave_out("meteor", "no WordNet")
-    table.leave_out("sentence", "no weights")
+    ``_ceiling`` compares the captioner's with COCO's, and ``_relative`` is the ratio of the two.
+    """
+    coco = true_captions(job.input("stimuli"), decoded.shown)
+    git = read_array(job.input("captions") / "captions.npy")[decoded.shown].tolist()
+    metrics = caption_metrics(
+        job.networks,
+        clip=clip,
+        # CLIP-L is what the published column holds; another network must not pass for it.
+        clip_metric="clip_l" if settings.clip == "openai_clip" else "caption_clip",
+        device=default_device(),
+        batch_size=settings.batch_size,
+    )
+    for metric, compare in metrics.items():
+        if compare is None:
+            names = [metric, *(f"{metric}_{against}" for against in ("git", "ceiling", "relative"))]
+            table.leave_out(names, _absent(CAPTION_NETWORKS.get(metric, settings.clip)))
+            continue
+        to_git, ceiling = compare(decoded.captions, git), compare(git, coco)
+        table.measure(metric, compare(decoded.captions, coco))
+        table.measure(f"{metric}_git", to_git)
+        table.measure(f"{metric}_ceiling", ceiling)
+        table.measure_ratio(f"{metric}_relative", to_git, ceiling)
+
+
+def _brain(table: Table, job: Job, settings: Evaluate, decoded: Decoded, pictures: Pictures) -> None:
+    """What GNet predicts of each decoded picture against the measured mean over the picture's trials, by region."""
+    names, place = [f"brain_correlation_{region}" for region in REGIONS], job.networks.get("gnet")
+    if place is None or job.config["split"] != "shared":
+        reason = _absent("gnet") if place is None else "a session's average over a category is no picture's response"
+        table.leave_out(names, reason, pictures=pictures)
+        return
+    behav, betas = job.input("behav"), job.input("betas")
+    regions = read_regions(betas)
+    measured = measured_betas(behav, betas, decoded.shown, legacy=settings.repeats == "legacy")
+    gnet = GNet.load(place, subject=job.config["subject"]).to(default_device())
+    if gnet.voxels != measured.shape[1]:
+        raise UserError(
+            f"{place}: GNet has {gnet.voxels} voxels of subject {job.config['subject']}, the betas have "
+            f"{measured.shape[1]}; use betas of the official nsdgeneral mask, or take the folder away"
+        )
+    predicted = {kind: gnet.predict(made) for kind, made in pictures.items()}
+    for name, region in zip(names, REGIONS, strict=True):
+        if region not in regions or regions[region].sum() < 2:
+            table.leave_out(name, f"the betas have no voxels of {region}", pictures=pictures)
+            continue
+        for kind, made in predicted.items():
+            values = brain_correlation(measured, made, regions[region], per_image=True)
+            table.measure(name, values, picture=kind)
+
+
+def _umap(table: Table, job: Job, decoded: Decoded, tokens: np.ndarray) -> None:
+    """Mean distance of true and decoded tokens in a plane fitted to both; umap.csv holds the places."""
+    true = tokens[decoded.shown]
+    rows = []
+    for kind in ("backbone", "retrieval", "prior"):
+        made = decoded_tokens(job.inputs["reconstruct"], kind)
+        if made is None:
+            table.leave_out(f"umap_distance_{kind}", "the model has no retrieval head")
+            continue
+        own, other = umap_plane(true, made, seed=table.seed)
+        table.measure(f"umap_distance_{kind}", pair_distances(own, other))
+        places = np.concatenate([own, other], axis=1).tolist()
+        rows += [(kind, image, *place) for image, place in zip(decoded.shown.tolist(), places, strict=True)]
+    with (job.work / "umap.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("tokens", "image", "true_x", "true_y", "decoded_x", "decoded_y"), *rows])
+
+
+def _absent(network: str) -> str:
+    return f"paths.weights has no {network}"

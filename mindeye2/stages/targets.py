@@ -1,4 +1,4 @@
-"""What one frozen network makes of every picture, computed once: CLIP tokens, VAE latents or teacher features."""
+"""What one frozen network makes of every picture, computed once: CLIP tokens, VAE latents, features or captions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from mindeye2.errors import UserError
+from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.clip import Clip, check_published
 from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.device import default_device
 from mindeye2.job import Job
-from mindeye2.objects import open_images
+from mindeye2.objects import open_images, read_array
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator
 from mindeye2.settings import Targets
@@ -33,9 +34,13 @@ def run(job: Job) -> None:
 
     ``clip``, ``openai_clip``: tokens.npy (images, tokens, width). ``lowlevel_vae``: latents.npy (images, 4, h, w),
     the posterior's mode times the scaling factor. ``convnext``: features.npy (images, cells, width) and
-    augmented.npy (images, views, cells, width). Values as the network's method gives them.
+    augmented.npy (images, views, cells, width). Values as the network's method gives them. ``captioner`` writes
+    texts, captions.npy (images,), for the images that may be tested on and empty ones for the others.
     """
     network, settings, device = job.config["network"], job.settings(Targets), default_device()
+    if network == "captioner":
+        np.save(job.work / "captions.npy", _captions(job, settings, device))
+        return
     compute = NETWORKS[network](job.paths["weights"], settings, device)
 
     with open_images(job.input("stimuli")) as images, torch.inference_mode():
@@ -61,6 +66,30 @@ def _check_range(pictures: Tensor, first: int) -> None:
             f"images.h5: picture {first + image} has values from {low:.3g} to {high:.3g}, which must be in [0, 1]; "
             "remove the stimuli object and build it again"
         )
+
+
+@torch.inference_mode()
+def _captions(job: Job, settings: Targets, device: torch.device) -> np.ndarray:
+    """By GIT's own vision encoder, or, where the captioner's weights leave it out, from the pictures' CLIP tokens."""
+    captioner = Captioner.load(job.paths["weights"] / "captioner", vision=True).to(device)
+    with open_images(job.input("stimuli")) as images:
+        chosen = np.arange(len(images))
+        if job.config["images"] == "shared":
+            chosen = np.flatnonzero(read_array(job.input("stimuli") / "shared.npy"))
+        if captioner.vision is None:
+            source, caption = read_array(job.input("clip") / "tokens.npy"), captioner.captions
+        else:
+            source, caption = images, captioner.captions_of
+        captions = [""] * len(images)
+        progress = Progress("targets captioner", len(chosen))
+        for first in range(0, len(chosen), settings.batch_size):
+            batch = chosen[first : first + settings.batch_size]
+            values = torch.from_numpy(source[batch].astype(np.float32)).to(device)
+            for image, text in zip(batch, caption(values), strict=True):
+                captions[image] = text
+            progress.advance(len(batch))
+        progress.close()
+    return np.array(captions)
 
 
 def _clip(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:

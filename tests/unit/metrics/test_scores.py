@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 import mindeye2.metrics
 from mindeye2.metrics.baselines import linear_svm
 from mindeye2.metrics.brain import mean_per_group
-from mindeye2.metrics.caption import rouge_1, rouge_l, words
+from mindeye2.metrics.caption import rouge_1, rouge_l
 from mindeye2.metrics.identification import (
     class_identification,
     correlation_distance,
@@ -164,10 +164,6 @@ def test_retrieval_draws_without_replacement_and_by_its_generator_only():
 def test_rouge(predicted, truth, one, longest):
     assert rouge_1(predicted, truth) == pytest.approx(one)
     assert rouge_l(predicted, truth) == pytest.approx(longest)
-
-
-def test_words_are_cut_at_everything_else():
-    assert words("Two dogs' 3rd-best BOWL.") == ["two", "dogs", "3rd", "best", "bowl"]
 
 
 def test_repeats_weigh_the_same_unless_legacy():

@@ -66,3 +66,23 @@ def test_a_row_does_not_move_the_intervals_of_others():
     after.measure("ssim", values)
     assert alone.rows[0] == after.rows[1]
     assert after.rows[0][5:] != after.rows[1][5:]
+
+
+def test_ratio_of_means_is_resampled_by_pairs():
+    rng = np.random.default_rng(5)
+    of = rng.uniform(0.1, 1.0, size=200)
+    table = Table(seed=1, resamples=400)
+    table.measure_ratio("half", of / 2, of)
+    assert table.rows[0][3:] == pytest.approx((0.5, 200, 0.5, 0.5))
+    noise = of / 2 + 0.1 * rng.standard_normal(200)
+    table.measure_ratio("noisy", noise, of)
+    draws = [(noise[drawn].mean() / of[drawn].mean()) for drawn in rng.integers(0, 200, size=(4000, 200))]
+    assert table.rows[1].value == pytest.approx(noise.mean() / of.mean())
+    assert table.rows[1][5:] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+
+
+def test_a_ratio_to_nothing_is_left_out(capsys):
+    table = Table(seed=1, resamples=10)
+    table.measure_ratio("relative", np.ones(3), np.zeros(3))
+    assert table.rows[0].value is None
+    assert capsys.readouterr().err == "relative: not computed: what it is relative to is 0\n"

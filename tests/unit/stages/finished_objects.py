@@ -95,6 +95,7 @@ class House:
     def __init__(self, root: Path):
         self.root = root
         self.paths = {"weights": tiny_weights.write(root / "weights")}
+        self.networks = {"clip": self.paths["weights"] / "clip"}
         self.inputs = {
             "stimuli": [write_stimuli(root / "stimuli")],
             "behav": [write_behav(root / "behav")],
@@ -104,6 +105,7 @@ class House:
         self.inputs["clip"] = [
             self.finish(targets, self.job("targets", "clip", network="clip", targets={"pixel_range": "pm1"}))
         ]
+        self.inputs["captions"] = [self.finish(targets, self.captions("captions"))]
         self.inputs["reconstruct"] = [self.finish(reconstruct, self.reconstruct("reconstruct"))]
         self.inputs["refine"] = [self.finish(refine, self.refine("refine"))]
 
@@ -114,10 +116,13 @@ class House:
     def job(self, stage: str, name: str, free=None, **config) -> Job:
         work = self.root / name
         work.mkdir()
-        return Job(stage, name, config, self.inputs, self.paths, work, free or {})
+        return Job(stage, name, config, self.inputs, self.paths, work, free or {}, self.networks)
 
     def tokens(self, name: str) -> Job:
         return self.job("targets", name, network="clip", targets={"pixel_range": "pm1"})
+
+    def captions(self, name: str, *, images: str = "all") -> Job:
+        return self.job("targets", name, network="captioner", images=images, targets={})
 
     def reconstruct(self, name: str, *, sessions=None, seed=42, batch_size=4, **settings) -> Job:
         settings = {"num_images": 4, "prior_steps": 3, "steps": 3, "guidance": 5.0, **settings}
@@ -148,7 +153,7 @@ class House:
             **settings,
         }
         trained = {} if folds is None else {"folds": folds}
-        return self.job("evaluate", name, evaluate=settings, split=split, seed=42, **trained)
+        return self.job("evaluate", name, evaluate=settings, split=split, subject=1, seed=42, **trained)
 
 
 def load(folder: Path, name: str) -> np.ndarray:

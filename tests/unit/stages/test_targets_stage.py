@@ -9,11 +9,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from finished_objects import IMAGES, TOKENS, WIDTH, load, stimuli, with_inputs
+from finished_objects import IMAGES, SHARED, TOKENS, WIDTH, load, stimuli, with_inputs
 from open_clip import CLIP
 from safetensors.torch import save_file
 
 from mindeye2.errors import UserError
+from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.clip import Clip
 from mindeye2.frozen.convnext import ConvNeXtTeacher
 from mindeye2.frozen.vae import Vae
@@ -136,3 +137,16 @@ def test_truncated_stimuli_are_named(house, name, tmp_path):
     job = with_inputs(house.tokens(name), stimuli=[copy])
     with pytest.raises(UserError, match=r"images\.h5: cannot be read"):
         targets.run(job)
+
+
+def test_captions_of_the_images_that_may_be_tested_on(house, name, tmp_path):
+    weights = house.paths["weights"]
+    every = load(house.inputs["captions"][0], "captions")
+    tokens = torch.from_numpy(load(house.inputs["clip"][0], "tokens").astype(np.float32))
+    assert every.tolist() == Captioner.load(weights / "captioner").captions(tokens)
+
+    shown = shutil.copytree(house.inputs["stimuli"][0], tmp_path / "stimuli")
+    np.save(shown / "shared.npy", np.isin(np.arange(IMAGES), SHARED))
+    job = with_inputs(house.captions(name, images="shared"), stimuli=[shown])
+    shared = load(house.finish(targets, job), "captions")
+    assert all(shared[image] == (every[image] if image in SHARED else "") for image in range(IMAGES))

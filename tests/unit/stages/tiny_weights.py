@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from mindeye2.demo.networks.text import CONTEXT, END, clip_tokenizer, merges, vocab_size, word_tokenizer, write_merges
 from mindeye2.frozen.captioner import Converter, FeaturesAsPixels
 from mindeye2.frozen.convnext import ConvNeXtTeacher
+from mindeye2.frozen.gnet import FILE, Encoder, Readout
 
 PX, PATCH, WIDTH, TOKENS = 32, 8, 16, 16
 WORDS = ["a", "blue", "cat", "house", "large", "on", "red", "the"]
@@ -34,6 +35,21 @@ def write(folder: Path) -> Path:
     _unclip(folder / "unclip")
     _sdxl(folder / "sdxl")
     _captioner(folder / "captioner")
+    return folder
+
+
+def gnet(folder: Path, *, voxels: int) -> Path:
+    """Write a GNet of one subject, in the released file's layout."""
+    encoder = Encoder(width=2, pass_through=2, side=227)
+    torch.nn.init.zeros_(encoder.mu)
+    readout = Readout(voxels=voxels, features=128 + 6 * 2, fine=25, coarse=13)
+    generator = torch.Generator().manual_seed(0)
+    for values in (readout.rf0, readout.rf1, readout.w):
+        torch.nn.init.normal_(values, generator=generator)
+    torch.nn.init.zeros_(readout.b)
+    folder.mkdir(parents=True)
+    params = {"enc": encoder.state_dict(), "fwrfs": {1: readout.state_dict()}}
+    torch.save({"best_params": params}, folder / FILE)
     return folder
 
 
