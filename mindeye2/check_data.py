@@ -64,8 +64,8 @@ class Group:
     """Path -> size, where that is known; what does not lie below paths.dataset begins with the name of its root."""
     spared: list[str] = field(default_factory=list)
     """Not there and not needed."""
-    damaged: list[str] = field(default_factory=list)
-    """What is wrong, one line each."""
+    damaged: dict[str, Size | None] = field(default_factory=dict)
+    """What is wrong, one line each -> size of the whole file, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _look(group: Group, folder: Path, need: Need, *, official: bool) -> None:
     name = str(need) if need.root == "dataset" else f"{need.root}/{need}"
     if path is not None:
         group.needed += 1
-        _add(group, folder / path)
+        _add(group, folder / path, official_size(path) if official else None)
     elif need.optional:
         group.spared.append(name)
     else:
@@ -120,12 +120,12 @@ def _network(place: Path, name: str, needed: bool) -> Group:
     return group
 
 
-def _add(group: Group, path: Path) -> None:
+def _add(group: Group, path: Path, size: Size | None = None) -> None:
     try:
         group.there[path] = path.stat().st_size
         layout.check_file(path)
     except UserError as error:
-        group.damaged.append(str(error))
+        group.damaged[str(error)] = size
 
 
 def describe(findings: Findings) -> Iterator[str]:
@@ -136,8 +136,9 @@ def describe(findings: Findings) -> Iterator[str]:
     yield ""
     yield from _table(findings.groups)
     yield ""
-    for group in findings.groups:
-        yield from (f"damaged   {line}" for line in group.damaged)
+    yield from (
+        f"damaged   {line}" for line in dict.fromkeys(line for each in findings.groups for line in each.damaged)
+    )
     told: set[str] = set()
     for group in findings.groups:
         names = [name for name in group.missing if name not in told]
@@ -157,7 +158,8 @@ def _table(groups: Sequence[Group]) -> Iterator[str]:
     for group in groups:
         if group.needed:
             there = _bytes(sum(group.there.values())) if group.there else "-"
-            rows.append((group.name, f"{len(group.there)} of {group.needed}", there, _sum(group.missing) or "-"))
+            wrong = _sum(group.missing) or ("damaged" if group.damaged else "-")
+            rows.append((group.name, f"{len(group.there)} of {group.needed}", there, wrong))
         else:
             rows.append((group.name, "none", "-", "optional"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -168,22 +170,23 @@ def _table(groups: Sequence[Group]) -> Iterator[str]:
 
 def _totals(findings: Findings) -> Iterator[str]:
     missing = {path: size for group in findings.groups for path, size in group.missing.items()}
-    damaged = sum(len(group.damaged) for group in findings.groups)
+    damaged = {line: size for group in findings.groups for line, size in group.damaged.items()}
+    wanted = {**missing, **damaged}
     if findings.complete:
         yield "everything that is needed is there"
     else:
-        yield f"{len(missing)} missing{f' ({_sum(missing)})' if missing else ''}, {damaged} damaged"
-    if any(size and not size.exact for size in missing.values()):
+        yield f"{len(missing)} missing and {len(damaged)} damaged: {_sum(wanted)} to download"
+    if any(size and not size.exact for size in wanted.values()):
         yield "~ is an estimate; a size without it follows from the shape and number format of the data"
-    if None in missing.values():
+    if None in wanted.values():
         yield "? is a size that is not known beforehand"
     for name in ("dataset", "store"):
         folder = _folder(findings, name).absolute()
         while not folder.exists():
             folder = folder.parent
-        free, wanted = shutil.disk_usage(folder).free, sum(size.bytes for size in missing.values() if size)
-        short = ", less than is missing" if name == "dataset" and free < wanted else ""
-        yield f"{_bytes(free)} free for the {name}, at {folder}{short}"
+        free = shutil.disk_usage(folder).free
+        short = name == "dataset" and free < sum(size.bytes for size in wanted.values() if size)
+        yield f"{_bytes(free)} free for the {name}, at {folder}{', less than is missing' if short else ''}"
 
 
 def _folder(findings: Findings, name: str) -> Path:

@@ -89,7 +89,7 @@ def test_nothing_there(tmp_path):
     assert f"dataset   {tmp_path}/dataset  (no such folder)" in lines
     assert "          and 39 more for betas of subject 1 (40 sessions)" in lines
     assert "missing   captions/captions_val2017.json" in lines and "missing   weights/clip/" in lines
-    assert "312 missing (~319." in text and "? is a size that is not known beforehand" in lines
+    assert "312 missing and 0 damaged: ~319." in text and "? is a size that is not known beforehand" in lines
     table = lines[lines.index("") + 1 :]
     table = table[: table.index("")]
     assert len({len(line) for line in table}) == 1
@@ -127,8 +127,9 @@ def test_holes_and_truncated_files_are_named(whole):
     suffix = " (or .nii.gz)" if source == "nsd" else ""
     assert f"missing   {hole.relative_to(root / 'dataset')}{suffix}" in lines
     assert [line for line in lines if line.startswith(f"damaged   {cut}: truncated or damaged")]
-    size = {"nsd": "~897.8 MiB", "released": "1.5 GiB"}[source]
-    assert f"1 missing ({size}), 1 damaged" in lines
+    # A session of 79 x 97 x 78 voxels and 92 MB of captions; betas of 1.565 GB and a shard of 675 samples.
+    size = {"nsd": "~985.5 MiB", "released": "~1.5 GiB"}[source]
+    assert f"1 missing and 1 damaged: {size} to download" in lines
 
 
 def test_the_command_line(tmp_path, capsys, monkeypatch):
@@ -147,7 +148,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "missing   nsddata/ppdata/subj01/behav/responses.tsv" in out
     # A simulated tree has none of NSD's sizes.
-    assert "GiB + ?" not in out and " missing (?), 0 damaged" in out
+    assert "GiB + ?" not in out and " missing and 0 damaged: ? to download" in out
     assert main(["check-data", str(tmp_path), "--config", str(tmp_path / "none.yaml")]) == 1
     assert "mindeye2: error: " in capsys.readouterr().err
 
