@@ -31,7 +31,7 @@ class _Survey(Fingerprints):
         super().__init__(config, Path(os.devnull))
         self.needs: dict[Need, None] = {}
         self.networks: dict[str, Path] = {}
-        self.optional: set[str] = set()
+        self.required: set[str] = set()
 
     def of(self, root: str, relative: str) -> dict[str, int]:
         self.needs[Need(root, root, (relative,))] = None
@@ -43,11 +43,12 @@ class _Survey(Fingerprints):
 
     def network(self, name: str, place: Path | None = None) -> dict[str, dict]:
         self.networks[name] = place or self.root("weights") / name
+        if place is None:
+            self.required.add(name)
         return {}
 
     def place(self, name: str, *, caches: bool) -> Path | None:
         found = super().place(name, caches=caches)
-        self.optional.add(name)
         self.networks.setdefault(name, found or self.root("weights") / name)
         return found
 
@@ -87,7 +88,7 @@ def check_data(config: Config) -> Findings:
         name = need.used_by if need.root in ("dataset", need.used_by) else f"{need.used_by}, {need.root}"
         _look(groups.setdefault(name, Group(name)), survey.root(need.root), need, official=config.simulate is None)
     data = sorted(groups.values(), key=lambda group: (_place(group.name), group.name))
-    networks = [_network(place, name, name not in survey.optional) for name, place in survey.networks.items()]
+    networks = [_network(place, name, name in survey.required) for name, place in survey.networks.items()]
     return Findings(config, data + networks)
 
 

@@ -96,6 +96,13 @@ def test_nothing_there(tmp_path):
     assert table[1].split() == ["stimuli", "0", "of", "3", "-", "~36.9", "GiB"]
 
 
+def test_a_network_of_targets_is_needed_even_where_metrics_may_do_without_it(tmp_path):
+    _, lines = _said(_config(tmp_path, evaluate={"clip": "clip"}))
+    assert "missing   weights/clip/" in lines
+    assert not [line for line in lines if "openai_clip " in line]
+    assert [line.split()[-1] for line in lines if line.startswith("weights gnet")] == ["optional"]
+
+
 def test_only_the_configured_subjects_are_asked_for(tmp_path):
     alone = {"matrix": {"subjects": [2], "sessions": [1], "variants": {"scratch": {"finetune": {"init": "scratch"}}}}}
     findings = check_data(_config(tmp_path, **alone))
