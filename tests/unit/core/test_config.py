@@ -139,9 +139,9 @@ def test_every_setting_is_documented():
     assert "|  |" not in page, "a setting lacks its docstring"
 
 
-@pytest.mark.parametrize("name", ["ablations", "controls", "demo", "haxby", "light", "paper"])
-def test_shipped_configurations_are_valid(name):
-    config = load_config(Path(__file__).parents[3] / "config" / f"{name}.yaml")
-    assert config.run.name == name
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid(path):
+    config = load_config(path)
+    assert config.run.name == path.stem
     for variant in config.matrix.variants:
         config.variant(variant)
