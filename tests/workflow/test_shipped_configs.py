@@ -68,20 +68,19 @@ def test_a_dry_run_lists_exactly_the_jobs_of_the_tables(skeleton, tmp_path, name
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_SECONDS
 
 
-@pytest.fixture
-def cells_of(skeleton, tmp_path, monkeypatch):
-    for variable, path in skeleton.items():
-        monkeypatch.setenv(variable, path)
+@pytest.fixture(scope="module")
+def cells(skeleton, tmp_path_factory) -> dict[str, list[Cell]]:
+    folder = tmp_path_factory.mktemp("plans")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, path in skeleton.items():
+            patch.setenv(variable, path)
+        configs = {name: load_config(REPOSITORY / f"config/{name}.yaml") for name in ("paper", "ablations")}
+        return {name: make_plan(config, folder).cells for name, config in configs.items()}
 
-    def cells_of(name: str) -> list[Cell]:
-        return make_plan(load_config(REPOSITORY / f"config/{name}.yaml"), tmp_path).cells
 
-    return cells_of
-
-
-def test_ablations_take_over_what_the_paper_has_built(cells_of):
-    (ours,) = [cell for cell in cells_of("ablations") if cell.variant == "pretrained_2to8"]
-    (theirs,) = [cell for cell in cells_of("paper") if (cell.subject, cell.sessions) == (1, 1)]
+def test_ablations_take_over_what_the_paper_has_built(cells):
+    (ours,) = [cell for cell in cells["ablations"] if cell.variant == "pretrained_2to8"]
+    (theirs,) = [cell for cell in cells["paper"] if (cell.subject, cell.sessions) == (1, 1)]
     assert ours.pretrain.id == theirs.pretrain.id
     for stage in ("finetune", "reconstruct", "refine"):
         assert [node.id for node in getattr(ours, stage)] == [node.id for node in getattr(theirs, stage)]
@@ -110,9 +109,9 @@ LOWLEVEL = {"lowlevel_vae", "convnext"}
     ],
 )
 def test_each_ablation_is_what_its_table_says(
-    cells_of, variant, hidden_dim, sessions, pretrained_on, roles, pictures, refined
+    cells, variant, hidden_dim, sessions, pretrained_on, roles, pictures, refined
 ):
-    (cell,) = [cell for cell in cells_of("ablations") if cell.variant == variant]
+    (cell,) = [cell for cell in cells["ablations"] if cell.variant == variant]
     (finetune,), (reconstruct,) = cell.finetune, cell.reconstruct
     config, inputs = finetune.spec["config"], finetune.spec["inputs"]
     assert (cell.subject, cell.sessions) == (1, sessions)
