@@ -226,6 +226,21 @@ def test_brain_correlation_by_region(house, name, tmp_path, capsys):
         evaluate.run(with_inputs(job, betas=[betas]))
 
 
+@pytest.mark.parametrize(("repeats", "value"), [("equal", 0.75), ("legacy", 1.0)])
+def test_measured_betas_are_averaged_as_repeats_says(house, name, tmp_path, repeats, value):
+    """Two opposite trials of the second picture: nothing is left of their mean, a third of the first one of a, a, b."""
+    gnet = tiny_weights.gnet(tmp_path / "gnet", voxels=VOXELS)
+    betas = encoded_betas(house, tmp_path / "betas", gnet)
+    trials = read_trials(house.inputs["behav"][0], "test")
+    first, second = trials.row[trials.image == SHARED[1]]
+    with h5py.File(betas / "betas.h5", "r+") as file:
+        file["betas"][second] = -file["betas"][first]
+    job = replace(house.evaluate(name, repeats=repeats), networks={"gnet": gnet})
+    found = metrics(house.finish(evaluate, with_inputs(job, **perfect(house, tmp_path), betas=[betas])))
+    row = found["", "brain_correlation_nsd_general", "unrefined"]
+    assert float(row["value"]) == pytest.approx(value, abs=1e-5)
+
+
 CLOUDS = ("true", "decoded")
 
 
