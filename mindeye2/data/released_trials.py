@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from mindeye2.data import layout
 from mindeye2.data.layout import reading
-from mindeye2.data.shards import COLUMNS, IMAGE, ROW, SESSION, SHARED
+from mindeye2.data.shards import COLUMNS, IMAGE, NOT_AVAILABLE, ROW, SESSION, SHARED
 from mindeye2.errors import UserError
 
 SUBJECT = COLUMNS.index("subject")
@@ -64,9 +64,9 @@ def _behav_rows(path: Path) -> Iterator[Float64[np.ndarray, "1 17"]]:
                 for member in shard:
                     if member.name.endswith(".behav.npy"):
                         row = np.load(io.BytesIO(shard.extractfile(member).read()), allow_pickle=False)
-                        if row.shape != (1, len(COLUMNS)) or not np.isfinite(row).all():
-                            raise ValueError(f"{member.name} is not 1 x {len(COLUMNS)} finite numbers")
-                        yield row
+                        if row.shape != (1, len(COLUMNS)):
+                            raise ValueError(f"{member.name} has shape {row.shape}, not {(1, len(COLUMNS))}")
+                        yield np.where(np.isnan(row), NOT_AVAILABLE, row).astype(np.float64)
         except tarfile.TarError as error:
             raise ValueError(str(error)) from None
 

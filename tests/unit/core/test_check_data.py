@@ -2,9 +2,9 @@
 
 import time
 
-import h5py
 import numpy as np
 import pytest
+import whole_tree
 
 from mindeye2.check_data import check_data, describe
 from mindeye2.cli import main
@@ -14,25 +14,7 @@ from mindeye2.data.sizes import SESSIONS, VOXELS, official_size
 from mindeye2.demo.simulate import simulate
 from mindeye2.plan import make_plan
 
-NETWORKS = ("clip", "lowlevel_vae", "convnext", "unclip", "vae", "captioner", "sdxl")
 HAXBY = "config/haxby.yaml"
-
-
-def _write(path):
-    """A small file that passes for a whole one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".hdf5":
-        h5py.File(path, "w").close()
-    elif path.suffix == ".json":
-        path.write_text("{}")
-    elif path.suffix == ".gz":
-        import gzip
-
-        path.write_bytes(gzip.compress(b"mask"))
-    elif path.suffix == ".tar":
-        path.write_bytes(bytes(10240))
-    else:
-        path.write_text("x")
 
 
 def _config(root, source="nsd", **sections):
@@ -45,14 +27,7 @@ def _config(root, source="nsd", **sections):
 def whole(request, tmp_path_factory):
     """(root, source): every file of the eight subjects, tiny ones."""
     root, source = tmp_path_factory.mktemp("whole"), request.param
-    needs = layout.stimuli_needs(source, root / "dataset")
-    for subject, sessions in SESSIONS.items():
-        needs += layout.behav_needs(source, subject, sessions)
-        needs += layout.betas_needs(source, subject, sessions, "betas_fithrf_GLMdenoise_RR")
-    for need in needs:
-        _write(root / need.root / need.paths[-1 if need.paths[0].endswith(".csv") else 0])
-    for name in NETWORKS:
-        _write(root / "weights" / name / "config.json")
+    whole_tree.write(root, source)
     return root, source
 
 

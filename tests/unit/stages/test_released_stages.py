@@ -101,6 +101,16 @@ def test_fewer_sessions_are_the_first_ones_of_both_sources(tree, tmp_path):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
+def test_a_value_that_is_not_known_is_minus_one_even_where_a_file_says_nan(copy, tree, tmp_path):
+    for number in range(SESSIONS):
+        path = copy / f"released/wds/subj01/train/{number}.tar"
+        _edit_shard(path, lambda rows: np.where((rows == -1) & (np.arange(17) > 7), np.nan, rows))
+    work = _run(behav, tmp_path / "behav", copy, "released")
+    for number in range(SESSIONS):
+        ours, theirs = (folder / f"wds/train/{number}.tar" for folder in (work, tree / "objects/1/behav"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
 def test_half_precision_is_ours_to_choose(tree, tmp_path):
     _, work = _behav_and_betas(tmp_path, tree, "released", dtype="float16")
     np.testing.assert_array_equal(_values(work), _values(tree / "objects/1/betas").astype(np.float16))
@@ -293,6 +303,10 @@ DAMAGE = {
         lambda root: _edit_shard(_shard(root, "train/0.tar"), _set((1, 0), 0.5)),
         r"train/0\.tar: global trial \d+: image 0\.5, session 1, where whole numbers from 0 are needed",
     ),
+    "an image that is not known": (
+        lambda root: _edit_shard(_shard(root, "train/0.tar"), _set((1, 0), np.nan)),
+        r"train/0\.tar: global trial \d+: image -1, session 1, where whole numbers from 0 are needed",
+    ),
     "a shared image in training": (
         lambda root: _edit_shard(
             _shard(root, "train/0.tar"), _set((1, 0), np.load(root / "released/shared1000.npy").argmax())
@@ -301,7 +315,7 @@ DAMAGE = {
     ),
     "16 columns": (
         lambda root: _edit_shard(_shard(root, "train/0.tar"), lambda rows: rows[:, :16]),
-        r"train/0\.tar: truncated or damaged \(ValueError: sample000000000\.behav\.npy is not 1 x 17 finite numbers",
+        r"train/0\.tar: truncated or damaged \(ValueError: sample0+\.behav\.npy has shape \(1, 16\), not \(1, 17\)",
     ),
     "another image than shown": (
         lambda root: _rewrite_indices(root),
