@@ -65,6 +65,7 @@ class Config(Section):
         for name in matrix.variants:
             self._check_sessions(name)
             self._check_training(name)
+            self._check_imported(name)
             self._check_decoding(name)
         if self.simulate and self.simulate.voxels.keys() != known.keys():
             raise ValueError(
@@ -94,12 +95,31 @@ class Config(Section):
                     f"matrix.variants.{name}: pretrain.subjects names {subject}, which is not in dataset.sessions; "
                     f"choose from {', '.join(map(str, sorted(self.dataset.sessions)))}"
                 )
-        for subject in self.matrix.subjects if settings.finetune.init == "pretrained" else ():
+        for subject in self.matrix.subjects if settings.pretrains and settings.pretrain.source == "trained" else ():
             if not settings.pretraining_subjects(subject):
                 raise ValueError(
                     f"matrix.variants.{name}: finetune.init is pretrained, but there is no subject to pretrain on but "
                     f"{subject} itself; set finetune.init: scratch, or name others in pretrain.subjects"
                 )
+
+    def _check_imported(self, name: str) -> None:
+        """A model that was trained elsewhere has a folder, and has seen none of the trials that it is tested on."""
+        settings = self.variant(name)
+        known = {"pretrain": {"subject": 1}, "finetune": {"subject": 1, "sessions": 1}}
+        for section, numbers in known.items():
+            pattern = getattr(settings, section).folder
+            try:
+                pattern.format(**numbers)
+            except (LookupError, ValueError, AttributeError):
+                raise ValueError(
+                    f"matrix.variants.{name}: {section}.folder is {pattern!r}, of which only "
+                    f"{' and '.join(f'{{{number}}}' for number in numbers)} can be filled in; correct it"
+                ) from None
+        if settings.finetune.source == "imported" and self.matrix.split != "shared":
+            raise ValueError(
+                f"matrix.variants.{name}: finetune.source is imported, but matrix.split {self.matrix.split} tests on "
+                "sessions that such a model was trained on; set matrix.split: shared"
+            )
 
     def _check_decoding(self, name: str) -> None:
         """Pictures come from a trained prior that estimates the tokens which the unCLIP network decodes."""
@@ -115,6 +135,11 @@ class Config(Section):
             raise ValueError(
                 f"matrix.variants.{name}: {hindrance}, and pictures cannot be decoded; set reconstruct.num_images: 0"
             )
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether fine-tuning starts from a model pretrained on others."""
+        return self.finetune.source == "trained" and self.finetune.init == "pretrained"
 
     def pretraining_subjects(self, held_out: int) -> list[int]:
         """Who a model is pretrained on that is then fine-tuned on ``held_out``, ascending."""

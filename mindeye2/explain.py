@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mindeye2.plan import Node, Plan
+from mindeye2.nodes import Node, Plan
 from mindeye2.store import Store
 
 

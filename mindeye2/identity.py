@@ -47,6 +47,7 @@ PLUMBING = frozenset(
         "job",
         "locks",
         "networks",
+        "nodes",
         "plan",
         "presets",
         "progress",

@@ -17,7 +17,7 @@ class Job:
     ``config`` is the keyed part of the frozen spec and ``free`` holds the unkeyed fields of its sections;
     ``inputs`` maps each role to finished store objects (folders, read-only), ``paths`` says where the dataset,
     captions and weights lie, ``networks`` where those networks lie that may be absent and were there when the key
-    was made. Everything is written below ``work``, which survives a kill: checkpoints live
+    was made, and an imported model. Everything is written below ``work``, which survives a kill: checkpoints live
     there too and are found again.
     """
 

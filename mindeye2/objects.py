@@ -1,9 +1,10 @@
-"""Reading the files of finished objects; every error is one line that names the file."""
+"""Files of finished objects: read, with errors of one line that name the file, and taken over from elsewhere."""
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import h5py
 import numpy as np
 
 from mindeye2.errors import UserError
+from mindeye2.progress import track
+
+COPY_BYTES = 64 << 20
 
 
 def damaged(path: Path, problem: object) -> UserError:
@@ -88,3 +92,21 @@ def open_images(stimuli: Path) -> Iterator[h5py.Dataset]:
             yield file["images"]
     except (OSError, KeyError, ValueError) as error:
         raise damaged(path, error) from None
+
+
+def adopt(path: Path, place: Path) -> None:
+    """Give ``place`` the content of ``path``: by hard link, or by copy where that cannot be.
+
+    A finished object is read-only, and a hard link is the file itself: so only a file of one's own is linked, and
+    it becomes read-only with the object.
+    """
+    place.unlink(missing_ok=True)
+    source = path.resolve()
+    if source.stat().st_uid == os.geteuid():
+        with suppress(OSError):
+            os.link(source, place)
+            return
+    blocks = -(-source.stat().st_size // COPY_BYTES)
+    with source.open("rb") as file, place.open("wb") as copy:
+        for _ in track(range(blocks), f"copying {path.name}", blocks):
+            copy.write(file.read(COPY_BYTES))

@@ -1,102 +1,21 @@
 """From a configuration to the objects it needs.
 
 Pure Python; nothing is read but the configuration and the fingerprints of raw files.
-
-Each object is a node whose spec ``{format, stage, config, code, inputs, sources}`` gives its key. Equal nodes
-of different variants merge by themselves.
 """
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mindeye2.config import Config
 from mindeye2.data import layout
-from mindeye2.identity import STAGES, code_label
 from mindeye2.networks import METRIC_NETWORKS
+from mindeye2.nodes import Cell, Node, Plan
 from mindeye2.sources import Fingerprints
-from mindeye2.store import Store, canonical_json, spec_key
+from mindeye2.store import canonical_json
 
-FORMAT = 1
 PLAN_FOLDER = Path(".plan")
-
-
-@dataclass(frozen=True)
-class Node:
-    """One object to be: its spec, its address and the names people know it by."""
-
-    stage: str
-    key: str
-    spec: dict[str, Any]
-    names: list[str] = field(default_factory=list)
-    networks: dict[str, Path] = field(default_factory=dict)
-    """Where its optional networks lie: for the job, not for the key."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.stage}/{self.key}"
-
-
-@dataclass
-class Cell:
-    """One cell of the matrix: the nodes behind it."""
-
-    variant: str
-    subject: int
-    sessions: int
-    seed: int
-    pretrain: Node | None
-    finetune: list[Node]
-    reconstruct: list[Node]
-    refine: list[Node]
-    evaluate: Node
-
-
-@dataclass
-class Plan:
-    config: Config
-    nodes: dict[str, Node] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
-    tables: Node | None = None
-
-    def add(
-        self,
-        stage: str,
-        name: str,
-        config: dict[str, Any],
-        inputs: dict[str, Node | list[Node] | None] | None = None,
-        sources: dict[str, dict] | None = None,
-        networks: dict[str, Path] | None = None,
-    ) -> Node:
-        """The node of that content; an equal one that is already there gets one more name."""
-        roles = {
-            role: [node.id for node in (nodes if isinstance(nodes, list) else [nodes])]
-            for role, nodes in (inputs or {}).items()
-            if nodes is not None and nodes != []
-        }
-        spec = {
-            "format": FORMAT,
-            "stage": stage,
-            "config": config,
-            "code": code_label(stage),
-            "inputs": roles,
-            "sources": sources or {},
-        }
-        key = spec_key(spec)
-        node = self.nodes.setdefault(f"{stage}/{key}", Node(stage, key, spec, [], networks or {}))
-        if name not in node.names:
-            node.names.append(name)
-        return node
-
-    def ordered(self) -> list[Node]:
-        """Nodes in the order in which data flows."""
-        return sorted(self.nodes.values(), key=lambda node: STAGES.index(node.stage))
-
-    def missing(self, store: Store) -> list[Node]:
-        stored = {stage: store.keys(stage) for stage in STAGES}
-        return [node for node in self.ordered() if node.key not in stored[node.stage]]
 
 
 class _Branch:
@@ -203,41 +122,66 @@ class _Branch:
                 roles["convnext"] = self.target("convnext")
         return roles
 
+    def _imported(self, stage: str, name: str, subject: int, folder: str) -> Node:
+        """pretrain or finetune of a model that was trained elsewhere, checked against the subject's own data."""
+        return self.plan.add(
+            stage,
+            name,
+            {"model": self.config.model.keyed(), stage: getattr(self.config, stage).keyed(), "subject": subject},
+            {"betas": self.betas(subject), "clip": self.tokens()},
+            self.prints.model(folder),
+            {"imported": self.prints.root("models") / folder},
+        )
+
     def pretrain(self, held_out: int, seed: int) -> Node:
+        name, settings = f"{self.variant}/without-subj{held_out:02d}/seed{seed}", self.config.pretrain
+        if settings.source == "imported":
+            return self._imported("pretrain", name, held_out, settings.folder.format(subject=held_out))
         others = self.config.pretraining_subjects(held_out)
         return self.plan.add(
             "pretrain",
-            f"{self.variant}/without-subj{held_out:02d}/seed{seed}",
+            name,
             {
                 "model": self.config.model.keyed(),
                 # Who is trained on stands beside it, so that naming everybody is the same object as naming nobody.
-                "pretrain": self.config.pretrain.model_copy(update={"subjects": None}).keyed(),
+                "pretrain": settings.model_copy(update={"subjects": None}).keyed(),
                 "subjects": others,
                 "seed": seed,
             },
             {
                 "behav": [self.behav(subject) for subject in others],
                 "betas": [self.betas(subject) for subject in others],
-                **self._training_targets(self.config.pretrain),
+                **self._training_targets(settings),
+            },
+        )
+
+    def finetune(self, name: str, subject: int, train: list[int], seed: int, pretrain: Node | None) -> Node:
+        settings = self.config.finetune
+        if settings.source == "imported":
+            folder = settings.folder.format(subject=subject, sessions=len(train))
+            return self._imported("finetune", name, subject, folder)
+        return self.plan.add(
+            "finetune",
+            name,
+            {
+                "model": self.config.model.keyed(),
+                "finetune": settings.keyed(),
+                "subject": subject,
+                "train_sessions": train,
+                "seed": seed,
+            },
+            {
+                "behav": self.behav(subject),
+                "betas": self.betas(subject),
+                **self._training_targets(settings),
+                "pretrain": pretrain,
             },
         )
 
     def fold(self, name: str, subject: int, train: list[int], test: list[int] | None, seed: int, pretrain: Node | None):
         """finetune, reconstruct and, unless it is left out, refine of one set of training sessions and one test set."""
         config = self.config
-        data = {"behav": self.behav(subject), "betas": self.betas(subject)}
-        finetune = self.plan.add(
-            "finetune",
-            name,
-            {
-                "model": config.model.keyed(),
-                "finetune": config.finetune.keyed(),
-                "subject": subject,
-                "train_sessions": train,
-                "seed": seed,
-            },
-            {**data, **self._training_targets(config.finetune), "pretrain": pretrain},
-        )
+        finetune = self.finetune(name, subject, train, seed, pretrain)
         pictures = config.reconstruct.num_images != 0
         networks = ["unclip", "vae", "captioner"] if pictures else []
         if pictures and config.model.lowlevel and config.targets.lowlevel_vae not in networks:
@@ -253,7 +197,7 @@ class _Branch:
                 "lowlevel_vae": config.targets.lowlevel_vae,
                 "seed": seed,
             },
-            {"finetune": finetune, **data},
+            {"finetune": finetune, "behav": self.behav(subject), "betas": self.betas(subject)},
             self._networks(networks),
         )
         refine = None
@@ -275,7 +219,7 @@ class _Branch:
 
     def cell(self, subject: int, sessions: int, seed: int) -> Cell:
         config, known = self.config, self.config.dataset.sessions[subject]
-        pretrain = self.pretrain(subject, seed) if config.finetune.init == "pretrained" else None
+        pretrain = self.pretrain(subject, seed) if config.pretrains else None
         name = f"{self.variant}/subj{subject:02d}/{sessions}sess/seed{seed}"
         if config.matrix.split == "shared":
             parts = [(name, list(range(1, sessions + 1)), None)]

@@ -75,7 +75,7 @@ class Run(Section):
 
 
 class Paths(Section):
-    """Where things lie. Never in a key; MINDEYE2_DATASET, _CAPTIONS, _WEIGHTS and _STORE override."""
+    """Where things lie. Never in a key; MINDEYE2_DATASET, _CAPTIONS, _WEIGHTS, _MODELS and _STORE override."""
 
     dataset: str = "nsd"
     """Root of the official NSD tree (or of another dataset.source)."""
@@ -83,6 +83,8 @@ class Paths(Section):
     """Folder with COCO's captions_{train,val}2017.json."""
     weights: str = "weights"
     """Folder of the frozen networks, one sub-folder each."""
+    models: str = "models"
+    """Folder of imported models, for pretrain.source or finetune.source: imported."""
     store: str = "store"
     """Folder of the content-addressed objects; may be shared between checkouts."""
 
@@ -189,6 +191,8 @@ class Model(Section):
 
 
 class Training(Section):
+    source: Literal["trained", "imported"] = since("trained", before="trained")
+    """Train here, or take over the model in folder, as import-weights writes it; nothing else here counts then."""
     num_epochs: Positive = 150
     """Epochs, of a length that trials_per_session sets."""
     trials_per_session: Positive | None = since(None, before=None)
@@ -230,12 +234,18 @@ class Training(Section):
     checkpoint_minutes: Rate = unkeyed(10.0)
     """Time between two checkpoints: what a kill can cost."""
 
+    def keyed(self) -> dict[str, Any]:
+        """Of an imported model, no setting of its training is known, and none would change it."""
+        return {"source": self.source} if self.source == "imported" else super().keyed()
+
 
 class Pretrain(Training):
     """Training on every subject but the evaluated one."""
 
     subjects: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = since(None, before=None)
     """Subjects to train on, of which the evaluated one is left out; None: every other subject of dataset.sessions."""
+    folder: str = unkeyed("without-subj{subject:02d}")
+    """The imported model below paths.models; {subject} is who was left out."""
     batch_size: Positive = 42
     """Trials of one step, the same number of every subject."""
 
@@ -245,6 +255,8 @@ class Finetune(Training):
 
     init: Literal["pretrained", "scratch"] = "pretrained"
     """Start from the model pretrained on the other subjects, or from random weights."""
+    folder: str = unkeyed("subj{subject:02d}-{sessions}sess")
+    """The imported model below paths.models of each {subject} and number of {sessions}."""
 
 
 class Reconstruct(Section):

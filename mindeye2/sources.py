@@ -14,6 +14,7 @@ from mindeye2.progress import Progress
 from mindeye2.store import file_sha256, write_atomically
 
 SHOW_PROGRESS_FROM_BYTES = 1 << 30
+MODEL_FILES = ("model.safetensors", "model.json")
 
 
 @dataclass
@@ -41,16 +42,18 @@ class Fingerprints:
     def of(self, root: str, relative: str) -> dict[str, int | str]:
         """``{"size": …, "sha256": …}`` of one file; without sha256 where dataset.fingerprint is ``size``.
 
-        Weights are always hashed: a frozen network is its weights.
+        Weights are always hashed: a network is its weights.
         """
         path = self.root(root) / relative
         try:
             status = path.stat()
         except OSError as error:
+            first = "write it by mindeye2 import-weights" if root == "models" else "download it"
             raise UserError(
-                f"{path}: {error.strerror}; download it, or correct paths.{root} (or MINDEYE2_{root.upper()})"
+                f"{path}: {error.strerror}; {first}, or correct paths.{root} (or MINDEYE2_{root.upper()})"
             ) from None
-        return self._print(path, status, by_content=root == "weights" or self.config.dataset.fingerprint == "sha256")
+        by_content = root in ("weights", "models") or self.config.dataset.fingerprint == "sha256"
+        return self._print(path, status, by_content=by_content)
 
     def _print(self, path: Path, status: os.stat_result, *, by_content: bool) -> dict[str, int | str]:
         name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
@@ -81,6 +84,10 @@ class Fingerprints:
             f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
             for inside, path in files.items()
         }
+
+    def model(self, folder: str) -> dict[str, dict]:
+        """Fingerprints of an imported model's files, below paths.models; its place enters no key."""
+        return {f"imported/{name}": self.of("models", f"{folder}/{name}") for name in MODEL_FILES}
 
     def place(self, name: str, *, caches: bool) -> Path | None:
         """Where a network that may be absent lies; see ``find_network``."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mindeye2.errors import UserError
-from mindeye2.plan import PLAN_FOLDER, Plan
+from mindeye2.nodes import Plan
+from mindeye2.plan import PLAN_FOLDER
 from mindeye2.store import Store, spec_key, write_atomically
 
 STAMP_FOLDER = Path(".stamps")

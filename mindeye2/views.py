@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mindeye2.garbage import register_root
-from mindeye2.plan import PLAN_FOLDER, Plan, plan_digest
+from mindeye2.nodes import Plan
+from mindeye2.plan import PLAN_FOLDER, plan_digest
 from mindeye2.store import Store, write_atomically
 
 RESULTS = Path("results")

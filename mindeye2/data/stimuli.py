@@ -1,9 +1,7 @@
 """The stimulus set: NSD's brick resized, COCO's captions joined by image."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -17,7 +15,6 @@ from mindeye2.progress import track
 
 BLOCK = 64
 """Pictures in memory at a time."""
-COPY_BYTES = 64 << 20
 
 # Every value that a float16 pixel can take.
 _UNIT = (np.arange(256) / 255).astype(np.float16)
@@ -57,24 +54,6 @@ def write_images(path: Path, blocks: Iterator[np.ndarray], *, num_images: int, p
         for block in track(blocks, "stimuli", -(-num_images // BLOCK)):
             images[start : start + len(block)] = _UNIT[block].transpose(0, 3, 1, 2)
             start += len(block)
-
-
-def adopt(path: Path, place: Path) -> None:
-    """Give ``place`` the content of ``path``: by hard link, or by copy where that cannot be.
-
-    A finished object is read-only, and a hard link is the file itself: so only a file of one's own is linked, and
-    it becomes read-only with the object.
-    """
-    place.unlink(missing_ok=True)
-    source = path.resolve()
-    if source.stat().st_uid == os.geteuid():
-        with suppress(OSError):
-            os.link(source, place)
-            return
-    blocks = -(-source.stat().st_size // COPY_BYTES)
-    with source.open("rb") as file, place.open("wb") as copy:
-        for _ in track(range(blocks), f"copying {path.name}", blocks):
-            copy.write(file.read(COPY_BYTES))
 
 
 def read_captions(folder: Path, images: list[tuple[str, int]], *, info: Path) -> list[list[str]]:

@@ -10,6 +10,7 @@ from mindeye2.report.cells import Cell
 from mindeye2.report.figures import Line, Panel, Point, curves
 from mindeye2.report.words import plural
 
+HISTORY = "history.csv"
 _AXES = ("epoch", "step")
 _NOT_SHOWN = (*_AXES, "loss", "seconds")
 
@@ -40,7 +41,10 @@ class TrainingRun:
 
 
 def read_runs(cells: Sequence[Cell], stage: str, unit: str) -> list[TrainingRun]:
-    """Every training run of ``pretrain`` or ``finetune`` once, though cells may share it."""
+    """Every training run of ``pretrain`` or ``finetune`` once, though cells may share it.
+
+    A model that was imported instead has no history.
+    """
     found: dict[Path, TrainingRun] = {}
     for cell in cells:
         if stage == "pretrain":
@@ -50,7 +54,7 @@ def read_runs(cells: Sequence[Cell], stage: str, unit: str) -> list[TrainingRun]
             where = f"subject {cell.subject}, {plural(cell.sessions, unit)}"
             runs = [(folder, cell.sessions, where + part) for folder, part in zip(cell.finetune, held, strict=True)]
         for folder, sessions, where in runs:
-            if folder not in found:
+            if folder not in found and (folder / HISTORY).exists():
                 label = f"{cell.variant}, {where}, seed {cell.seed}"
                 found[folder] = TrainingRun(cell.variant, sessions, label, *read_history(folder))
     return list(found.values())
@@ -58,7 +62,7 @@ def read_runs(cells: Sequence[Cell], stage: str, unit: str) -> list[TrainingRun]
 
 def read_history(folder: Path) -> tuple[str, dict[str, Curve]]:
     """The x axis (``epoch`` or ``step``) of a history.csv and the curve of each other column that has values."""
-    path = folder / "history.csv"
+    path = folder / HISTORY
     rows = read_csv(path)
     axis = next((name for name in _AXES if rows and name in rows[0]), None)
     if axis is None:

@@ -10,9 +10,10 @@ from mindeye2.data.drawings import category_pictures
 from mindeye2.data.nsd import read_design, read_stimulus_info
 from mindeye2.data.released import check_images, read_test_captions
 from mindeye2.data.released_trials import read_shared
-from mindeye2.data.stimuli import adopt, brick_pictures, brick_size, read_captions, write_images
+from mindeye2.data.stimuli import brick_pictures, brick_size, read_captions, write_images
 from mindeye2.errors import UserError
 from mindeye2.job import Job
+from mindeye2.objects import adopt
 from mindeye2.settings import Stimuli
 
 OUTPUTS = ("images.h5", "captions.json", "shared.npy")

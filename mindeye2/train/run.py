@@ -1,10 +1,8 @@
 """What pretraining and fine-tuning share: data and targets in, a trained model out."""
 
-import json
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from mindeye2.errors import UserError
 from mindeye2.job import Job
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.weights import read_note
+from mindeye2.objects import read_json
 from mindeye2.seeds import stream_seed
 from mindeye2.settings import Model, Training
 from mindeye2.train.history import plot_history, write_history
@@ -132,7 +131,7 @@ def build_model(job: Job, sizes: Model, settings: Training, data: Sequence[Subje
         prior_dim_head=sizes.prior.dim_head,
         prior_ff_mult=sizes.prior.ff_mult,
         prior_timesteps=sizes.prior.timesteps,
-        metadata={"stage": job.stage, "config": dict(job.config), **_pixel_range(job.input("clip"))},
+        metadata={"stage": job.stage, "config": dict(job.config), "pixel_range": pixel_range(job.input("clip"))},
     )
 
 
@@ -144,9 +143,6 @@ def _feature_dim(job: Job, targets: Targets) -> int:
     return read_note(pretrained)["sizes"]["lowlevel_feature_dim"] if pretrained else FEATURE_DIM
 
 
-def _pixel_range(clip: Path) -> dict[str, Any]:
+def pixel_range(clip: Path) -> str:
     """How the pictures were shown to CLIP, from the manifest of its tokens: who decodes them must know."""
-    manifest = clip / "manifest.json"
-    if not manifest.exists():
-        return {}
-    return {"pixel_range": json.loads(manifest.read_text())["spec"]["config"]["targets"]["pixel_range"]}
+    return read_json(clip / "manifest.json")["spec"]["config"]["targets"]["pixel_range"]

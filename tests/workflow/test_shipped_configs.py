@@ -11,7 +11,8 @@ import pytest
 import skeleton_tree
 
 from mindeye2.config import load_config
-from mindeye2.plan import Cell, make_plan
+from mindeye2.nodes import Cell
+from mindeye2.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 CPU_SECONDS = 10.0

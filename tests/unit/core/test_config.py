@@ -33,6 +33,12 @@ from mindeye2.settings import Finetune, Section, since, unkeyed
         ({"finetune": {"prior_scale": 0.0}}, ["finetune.prior_scale", "no prior", "reconstruct.num_images: 0"]),
         ({"targets": {"network": "openai_clip"}}, ["targets.network", "openai_clip", "reconstruct.num_images: 0"]),
         ({"refine": {"steps": 4, "strength": 0.2}}, ["refine.strength: 0.2 of 4 steps", "at least 0.25", "or 0"]),
+        ({"finetune": {"folder": "subj{subjects}"}}, ["finetune.folder", "subj{subjects}", "{subject} and {sessions}"]),
+        ({"pretrain": {"folder": "{sessions}"}}, ["pretrain.folder", "only {subject} can"]),
+        (
+            {"finetune": {"source": "imported"}, "matrix": {"split": "leave_one_session_out"}},
+            ["finetune.source is imported", "matrix.split: shared"],
+        ),
         ({"run": {"name": "../up"}}, ["run.name", "../up"]),
         ({"simulate": {"voxels": {1: 5}}}, ["simulate.voxels", "dataset.sessions"]),
     ],
@@ -108,6 +114,18 @@ def test_missing_file_and_malformed_set_are_named(tmp_path):
 def test_unkeyed_fields_stay_out_of_the_key():
     assert "checkpoint_minutes" not in Finetune().keyed()
     assert "max_lr" in Finetune().keyed()
+
+
+def test_an_imported_model_is_keyed_by_that_alone():
+    assert Finetune(source="imported", max_lr=1.0).keyed() == {"source": "imported"}
+    assert "source" not in Finetune().keyed()
+    assert Finetune.from_keyed({"source": "imported", "folder": "x"}).folder == "x"
+
+
+def test_imported_models_need_no_other_subjects():
+    content = {"dataset": {"sessions": {1: 2}}, "matrix": {"subjects": [1], "sessions": [1], "variants": {"a": {}}}}
+    parse_config({**content, "finetune": {"source": "imported"}})
+    assert parse_config({**content, "pretrain": {"source": "imported"}}).pretrains
 
 
 def test_setting_added_later_costs_no_stored_object():

@@ -270,6 +270,19 @@ def test_a_damaged_file_is_named_in_one_line(demo_job, role, name, damage):
     assert "build it again" in str(caught.value)
 
 
+def test_a_model_that_was_imported_has_no_history(tmp_path):
+    """Its curve is left out; where nothing was trained, the page says so."""
+    job = FakeRun(tmp_path, demo_config()).job()
+    runs = [folder / "history.csv" for role in ("pretrain", "finetune") for folder in job.inputs[role]]
+    runs[0].unlink()
+    tables.run(job)
+    assert "all were imported" not in page_of(job.work).text
+    for path in runs[1:]:
+        path.unlink()
+    tables.run(job)
+    assert "No model was trained here: all were imported" in page_of(job.work).text
+
+
 def test_names_are_escaped(tmp_path):
     job = FakeRun(tmp_path, demo_config()).job()
     folder = job.inputs["reconstruct"][1]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,108 @@ def test_a_pretrained_model_of_other_sizes_is_refused(pretrained, objects, tmp_p
     job = finetune_job(tmp_path / "work", objects, model={"hidden_dim": 8})
     with pytest.raises(UserError, match="hidden_dim is 12 where this model has 8"):
         finetune.run(with_pretrained(job, pretrained))
+
+
+def imported_job(stage, section, work, objects, folder, subject, *, model=()):
+    """A job that takes the model in ``folder`` over; ``subject`` is evaluated."""
+    config = {"model": Model.parse(SIZES | dict(model)).keyed(), stage: section(source="imported").keyed()}
+    inputs = {"clip": [objects / "clip"], "betas": [objects / f"betas{subject}"]}
+    work.mkdir()
+    return Job(stage, "0" * 20, config | {"subject": subject}, inputs, {}, work, networks={"imported": folder})
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_an_imported_pretraining_stands_in_for_the_trained_one(pretrained, objects, tmp_path):
+    adopted = imported_job("pretrain", Pretrain, tmp_path / "adopted", objects, pretrained, 4)
+    pretrain.run(adopted)
+    assert files(adopted.work) == {name: files(pretrained)[name] for name in pretrain.OUTPUTS}
+
+    made = [
+        with_pretrained(finetune_job(tmp_path / name, objects), folder)
+        for name, folder in (("one", pretrained), ("other", adopted.work))
+    ]
+    for job in made:
+        finetune.run(job)
+    name = "model.safetensors"
+    assert files(made[0].work)[name] == files(made[1].work)[name]
+
+
+@pytest.mark.parametrize(
+    ("subject", "note", "message"),
+    [
+        (
+            1,
+            {},
+            "a model of subjects 1, 2, which is to be fine-tuned on subject 1 and so must have been trained without",
+        ),
+        (4, {"subjects": None}, "a model of unknown subjects, which is to be fine-tuned on subject 4"),
+        (1, {"subjects": [2, 3]}, "has a ridge for 17 voxels, as many as subject 1 has"),
+    ],
+)
+def test_a_pretraining_that_has_seen_the_subject_is_refused(pretrained, objects, tmp_path, subject, note, message):
+    folder = with_note(pretrained, tmp_path / "folder", note)
+    job = imported_job("pretrain", Pretrain, tmp_path / "adopted", objects, folder, subject)
+    with pytest.raises(UserError, match=message):
+        pretrain.run(job)
+    assert not files(job.work)
+
+
+def with_note(folder, copy, sizes=(), **metadata):
+    shutil.copytree(folder, copy)
+    note = json.loads((copy / "model.json").read_text())
+    note["sizes"] |= dict(sizes)
+    note["metadata"] |= metadata
+    (copy / "model.json").write_text(json.dumps(note))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def finetuned(objects, tmp_path_factory):
+    job = finetune_job(tmp_path_factory.mktemp("finetune"), objects, settings={"num_epochs": 1})
+    finetune.run(job)
+    return job.work
+
+
+def test_an_imported_model_stands_in_for_a_finetuned_one(finetuned, objects, tmp_path, capsys):
+    job = imported_job("finetune", Finetune, tmp_path / "adopted", objects, finetuned, 4)
+    finetune.run(job)
+    assert files(job.work) == {name: files(finetuned)[name] for name in finetune.OUTPUTS}
+    assert f"finetune: taken over from {finetuned.name}, subject 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("subject", "note", "metadata", "model", "message"),
+    [
+        (1, {}, {}, {}, "a model of subject 4 where subject 1's is asked for; .* --subject 1"),
+        (1, {"subjects": [1]}, {}, {}, "takes 15 voxels, but the betas of subject 1 have 17"),
+        (4, {}, {}, {"hidden_dim": 8}, "model.hidden_dim is 12 there and 8 here; set model.hidden_dim to what"),
+        (4, {}, {}, {"backbone": "legacy_mixer"}, "model.backbone is residual_mlp there and legacy_mixer here"),
+        (4, {}, {}, {"lowlevel": False}, "model.lowlevel is True there and False here"),
+        (4, {}, {}, {"lowlevel_groups": 1}, "model.lowlevel_groups is 2 there and 1 here"),
+        (4, {}, {}, {"prior": SIZES["prior"] | {"timesteps": 5}}, "model.prior.timesteps is 10 there and 5 here"),
+        (4, {}, {"pixel_range": "legacy01"}, {}, "targets.pixel_range is legacy01 there and pm1 here"),
+    ],
+)
+def test_an_imported_model_that_does_not_fit_is_refused(
+    finetuned, objects, tmp_path, subject, note, metadata, model, message
+):
+    folder = with_note(finetuned, tmp_path / "folder", note, **metadata)
+    job = imported_job("finetune", Finetune, tmp_path / "adopted", objects, folder, subject, model=model)
+    with pytest.raises(UserError, match=message):
+        finetune.run(job)
+    assert not files(job.work)
+
+
+def test_an_imported_model_of_other_tokens_is_refused(finetuned, objects, tmp_path):
+    (tmp_path / "clip").mkdir()
+    shutil.copy(objects / "clip" / "manifest.json", tmp_path / "clip")
+    np.save(tmp_path / "clip" / "tokens.npy", np.zeros((IMAGES, 3, 9), np.float16))
+    job = imported_job("finetune", Finetune, tmp_path / "adopted", objects, finetuned, 4)
+    with pytest.raises(UserError, match=r"the shape of the CLIP tokens is \(3, 8\) there and \(3, 9\) here"):
+        finetune.run(replace(job, inputs=job.inputs | {"clip": [tmp_path / "clip"]}))
 
 
 def test_a_killed_stage_goes_on_to_the_same_weights(objects, tmp_path):
