@@ -57,15 +57,17 @@ class Table:
         interval = bootstrap_interval(values, resamples=self.resamples, generator=stream)
         self.rows.append(Row(baseline, metric, picture, float(values.mean()), len(values), *interval))
 
-    def measure_ratio(self, metric: str, values: Shaped[Array, "n"], of: Shaped[Array, "n"]) -> None:
-        """Add mean(values) / mean(of), two scores of the same items, with its bootstrap interval over the items."""
+    def measure_ratio(
+        self, metric: str, values: Shaped[Array, "n"], of: Shaped[Array, "n"], *, baseline: str = ""
+    ) -> None:
+        """Add mean(values) / mean(of), two numbers of the same items, with its bootstrap interval over the items."""
         values, of = np.asarray(values, dtype=np.float64), np.asarray(of, dtype=np.float64)
         if of.mean() == 0:
             self.leave_out(metric, "what it is relative to is 0")
             return
-        stream = self._stream("", metric, "")
+        stream = self._stream(baseline, metric, "")
         interval = bootstrap_ratio_interval(values, of, resamples=self.resamples, generator=stream)
-        self.rows.append(Row("", metric, "", float(values.mean() / of.mean()), len(values), *interval))
+        self.rows.append(Row(baseline, metric, "", float(values.mean() / of.mean()), len(values), *interval))
 
     def _stream(self, baseline: str, metric: str, picture: str) -> np.random.Generator:
         return numpy_generator(self.seed, "evaluate", "bootstrap", baseline, metric, picture)

@@ -19,11 +19,13 @@ class Retrieval:
 
     ``brain_to_image``: given a brain embedding, its image found; the paper's column "Brain".
     ``image_to_brain``: given an image embedding, its brain embedding found; the paper's column "Image".
-    The original names them the other way round. The hits have one row per repetition, columns as drawn.
+    The original names them the other way round. The hits have one row per repetition, columns as drawn: ``draws``
+    holds the images' indices.
     """
 
     brain_to_image: float
     image_to_brain: float
+    draws: Int[Tensor, "repetitions pool"]
     brain_to_image_hits: Bool[Tensor, "repetitions pool"]
     image_to_brain_hits: Bool[Tensor, "repetitions pool"]
 
@@ -52,7 +54,7 @@ def retrieval(
     drawn = cosine[draws[:, :, None], draws[:, None, :]]
     own = torch.arange(draws.shape[1])
     forward, backward = drawn.argmax(dim=2) == own, drawn.argmax(dim=1) == own
-    return Retrieval(forward.double().mean().item(), backward.double().mean().item(), forward, backward)
+    return Retrieval(forward.double().mean().item(), backward.double().mean().item(), draws, forward, backward)
 
 
 def similarity(brain: Float[Array, "n *embedding"], image: Float[Array, "m *embedding"]) -> Float[Tensor, "n m"]:

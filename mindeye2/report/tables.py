@@ -72,9 +72,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
     entries, seeds = summarise(rows), len({row.seed for row in rows})
     lines = [
         "N is the number of test items behind the values of a row; a cell with another number gives its own.",
-        "Brackets hold the 95 % confidence interval: a bootstrap over test items or, for retrieval from a pool smaller "
-        "than the test set, over the pools drawn. A mean over subjects has the mean of their intervals, which is wide "
-        "enough however their errors depend on each other.",
+        "Brackets hold the 95 % confidence interval, a bootstrap over test items. A mean over subjects has the mean of "
+        "their intervals, which is wide enough however their errors depend on each other.",
         "The best variant of each subject and number of sessions is bold; ↑ higher is better, ↓ lower is better.",
     ]
     if seeds > 1:

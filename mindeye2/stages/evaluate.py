@@ -21,11 +21,10 @@ from mindeye2.metrics.baselines import linear_svm
 from mindeye2.metrics.brain import brain_correlation, mean_per_group
 from mindeye2.metrics.features import JUDGES, load_clip, load_judge
 from mindeye2.metrics.identification import class_identification
-from mindeye2.metrics.intervals import normal_interval
 from mindeye2.metrics.pictures import DISTANCES, METRICS, judged, judged_by_clip, low_level
 from mindeye2.metrics.plane import pair_distances, umap_plane
 from mindeye2.metrics.resizing import resize
-from mindeye2.metrics.table import Row, Table
+from mindeye2.metrics.table import Table
 from mindeye2.metrics.texts import NETWORKS as CAPTION_NETWORKS
 from mindeye2.metrics.texts import caption_metrics
 from mindeye2.metrics.top1 import retrieval
@@ -115,10 +114,7 @@ def _pictures(
 def _retrieval(
     table: Table, settings: Evaluate, embeddings: Array | None, truth: np.ndarray, *, baseline: str = ""
 ) -> None:
-    """Both directions over the whole test set, with an interval over images; every decoder gets the same pools.
-
-    Where the pool is smaller than the test set, the interval is the original's, over repetitions.
-    """
+    """Both directions over all pools, the same ones for every decoder, with an interval over images."""
     directions = ("brain_to_image", "image_to_brain")
     if embeddings is None:
         for direction in directions:
@@ -131,13 +127,12 @@ def _retrieval(
         repetitions=settings.retrieval_repetitions,
         generator=numpy_generator(table.seed, "evaluate", "retrieval"),
     )
+    drawn = found.draws.flatten()
     for direction in directions:
-        name, hits = f"retrieval_{direction}", getattr(found, f"{direction}_hits").double()
-        if len(hits) == 1:
-            table.measure(name, hits[0], baseline=baseline)
-        else:
-            interval = normal_interval(hits.mean(dim=1))
-            table.rows.append(Row(baseline, name, "", hits.mean().item(), len(truth), *interval))
+        hits = getattr(found, f"{direction}_hits").double().flatten()
+        per_image = torch.zeros(len(truth), dtype=torch.double).index_add_(0, drawn, hits)
+        times = torch.bincount(drawn, minlength=len(truth))
+        table.measure_ratio(f"retrieval_{direction}", per_image, times, baseline=baseline)
 
 
 def _identification(

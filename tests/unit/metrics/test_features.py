@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torchvision import models
 
 from mindeye2.errors import UserError
@@ -69,16 +68,46 @@ def test_distances_and_identifications(swav):
     assert values["swav"]["refined"].abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("judge", [ALEXNET, EFFICIENTNET])
-def test_every_layer_exists(judge, tmp_path):
+def test_layers_and_sides_are_the_papers():
+    found = {metric: (judge.network, judge.px, layer) for judge in JUDGES for metric, layer in judge.layers.items()}
+    assert found == {
+        "alexnet2": ("alexnet", 256, "features.4"),
+        "alexnet5": ("alexnet", 256, "features.11"),
+        "inception": ("inception", 342, "avgpool"),
+        "efficientnet": ("efficientnet", 255, "avgpool"),
+        "swav": ("swav", 224, "avgpool"),
+    }
+    assert all(metric in METRICS for metric in found)
+
+
+BUILD = {
+    "alexnet": models.alexnet,
+    "inception": lambda: models.inception_v3(transform_input=True, init_weights=False),
+    "efficientnet": models.efficientnet_b1,
+}
+
+
+@pytest.mark.parametrize("judge", [ALEXNET, INCEPTION, EFFICIENTNET])
+def test_features_are_what_comes_out_of_the_named_layer(judge, tmp_path):
+    """From a file of torchvision's own, as its cache holds it, beside others."""
     torch.manual_seed(0)
-    network = getattr(models, {"alexnet": "alexnet", "efficientnet": "efficientnet_b1"}[judge.network])()
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    loaded = load_judge(tmp_path, judge.network)
+    network = BUILD[judge.network]().eval()
+    torch.save(network.state_dict(), tmp_path / f"{judge.network}-0123abcd.pth")
+    (tmp_path / "another.pth").write_bytes(b"not looked at")
+    seen = {}
+    for layer in judge.layers.values():
+        network.get_submodule(layer).register_forward_hook(
+            lambda module, given, output, layer=layer: seen.update({layer: output.clone()})
+        )
+    pictures = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (MEAN, STD))
+    loaded = load_judge(tmp_path / f"{judge.network}-0123abcd.pth", judge.network)
     with torch.inference_mode():
-        found = layer_features(loaded, list(judge.layers.values()), torch.rand(1, 3, 32, 32), px=96, batch_size=1)
-    assert [len(part) for part in found] == [1] * len(judge.layers)
-    assert all(metric in METRICS for metric in judge.layers)
+        found = layer_features(loaded, list(judge.layers.values()), pictures, px=96, batch_size=1)
+        network((torch.nn.functional.interpolate(pictures, size=(96, 96), mode="bilinear") - mean) / std)
+    for features, expected in zip(found, seen.values(), strict=True):
+        scale = expected.abs().max()
+        torch.testing.assert_close(features / scale, expected.flatten(1) / scale, atol=1e-4, rtol=0)
 
 
 def test_damaged_or_foreign_weights_are_named(tmp_path, swav):

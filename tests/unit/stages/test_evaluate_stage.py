@@ -87,6 +87,18 @@ def test_a_smaller_pool_is_drawn_many_times(house, name, tmp_path):
     assert row["n"] == "5" and (float(row["value"]) * 60) % 1 == pytest.approx(0, abs=1e-9)
 
 
+def test_the_interval_of_retrieval_is_over_images(house, name, tmp_path):
+    """Three of five images are always found and two never: many draws do not make that more certain."""
+    inputs = perfect(house, tmp_path)
+    embeddings = load(inputs["reconstruct"][0], "retrieval")
+    embeddings[:2] *= -1
+    np.save(inputs["reconstruct"][0] / "retrieval.npy", embeddings)
+    job = with_inputs(house.evaluate(name, retrieval_pool=2, retrieval_repetitions=200, bootstrap=400), **inputs)
+    row = metrics(house.finish(evaluate, job))["", "retrieval_brain_to_image", ""]
+    assert float(row["value"]) == pytest.approx(0.6, abs=0.1)
+    assert float(row["low"]) < 0.3 and float(row["high"]) > 0.9
+
+
 def test_blend_weight_mixes_the_lowlevel_picture_into_the_refined(house, name):
     values = [
         metrics(house.finish(evaluate, house.evaluate(f"{name}-{weight}", blend_weight=weight)))
