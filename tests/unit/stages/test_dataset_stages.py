@@ -264,7 +264,7 @@ DAMAGE = {
     "session missing": (
         lambda root: _session(root, 1, 2).unlink(),
         1,
-        r"session02\.hdf5 \(or .*02\.nii\.gz\): no such file, needed by betas of subject 1 \(3 sessions\); download",
+        r"session02\.hdf5 \(or \.nii\.gz\): no such file, needed by betas of subject 1 \(3 sessions\); download",
     ),
     "session with too few trials": (
         lambda root: _rewrite(_session(root, 1, 3), lambda values: values[:-2]),
