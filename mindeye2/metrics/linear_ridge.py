@@ -30,6 +30,10 @@ def linear_ridge(
 ) -> Float[Tensor, "items *embedding"]:
     """min_w |X w - Y|² + a |w|² on single trials; predictions of the test trials, averaged over each item's ``rows``.
 
+    Ridge shrinks towards the mean, and a cosine that is not centred then finds little but the mean. So each
+    prediction's deviation from the mean is given the length (root mean square) that the training targets' have;
+    Ozcelik & VanRullen (2023) match standard deviations for the same reason.
+
     ``image`` names the row of ``tokens`` (may be memory-mapped) that a training trial shows. Voxels and targets
     are centred by their means over the training trials. One penalty a serves all targets: the one with the least
     squared error in cross-validation over the training images, on a random subset of the target columns.
@@ -57,15 +61,19 @@ def linear_ridge(
 
     # The prediction k'(K + aI)⁻¹Y of an item with kernel row k has the weights (K + aI)⁻¹k over the trials.
     weights = solve_kernel_ridge_eigenvalues(kernel, train @ items.T, alpha=penalty).T.cpu()
-    # Y is centred: what the weights do not carry goes to the mean of the trials.
-    weights = weights + (1 - weights.sum(dim=1, keepdim=True)) / len(image)
     per_image = torch.zeros(len(rows), len(images)).index_add_(1, torch.from_numpy(place), weights)
+    share = torch.from_numpy(np.bincount(place)).float() / len(image)
 
-    predicted = torch.empty(len(rows), flat.shape[1])
+    center, deviation, squares = torch.empty(flat.shape[1]), torch.empty(len(rows), flat.shape[1]), 0.0
     blocks = [slice(first, first + BLOCK) for first in range(0, flat.shape[1], BLOCK)]
     for inside in track(blocks, "evaluate, linear ridge", len(blocks)):
-        predicted[:, inside] = per_image @ torch.from_numpy(flat[images, inside].astype(np.float32))
-    return predicted.unflatten(1, tokens.shape[1:])
+        targets = torch.from_numpy(flat[images, inside].astype(np.float32))
+        center[inside] = share @ targets
+        targets -= center[inside]
+        deviation[:, inside] = per_image @ targets
+        squares += (share @ targets.square()).sum().item()
+    length = deviation.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return (center + deviation * (squares**0.5 / length)).unflatten(1, tokens.shape[1:])
 
 
 def _penalty(
