@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from himalaya.backend import set_backend
 from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues, solve_kernel_ridge_eigenvalues
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int64
 from sklearn.model_selection import PredefinedSplit
 from torch import Tensor
 
+from mindeye2.errors import UserError
 from mindeye2.progress import track
 
 FOLDS = 5
@@ -22,6 +23,7 @@ BLOCK = 4096
 def linear_ridge(
     voxels: Float[np.ndarray, "trials voxels"],
     image: Int64[np.ndarray, " trials"],
+    group: Int64[np.ndarray, " trials"],
     tokens: Float[np.ndarray, "images *embedding"],
     test_voxels: Float[np.ndarray, "test voxels"],
     rows: list[list[int]],
@@ -36,7 +38,9 @@ def linear_ridge(
 
     ``image`` names the row of ``tokens`` (may be memory-mapped) that a training trial shows. Voxels and targets
     are centred by their means over the training trials. One penalty a serves all targets: the one with the least
-    squared error in cross-validation over the training images, on a random subset of the target columns.
+    squared error in cross-validation over the training trials, on a random subset of the target columns. Trials of a
+    ``group`` are never on both sides: it is what the test trials are new in, their images or their sessions.
+    UserError where there is only one.
 
     The solution is used in its dual form, in which the predictions are fixed weights over the training images,
     whatever the target: beside the kernel (trials x trials) and its decomposition, only blocks of target columns
@@ -56,8 +60,7 @@ def linear_ridge(
 
     columns = np.sort(generator.permutation(flat.shape[1])[:PENALTY_TARGETS])
     some = torch.from_numpy(flat[np.ix_(images, columns)].astype(np.float32))[place]
-    fold = generator.permutation(len(images)) % FOLDS
-    penalty = _penalty(kernel, some.to(device), fold[place])
+    penalty = _penalty(kernel, some.to(device), _folds(group, generator))
 
     # The prediction k'(K + aI)⁻¹Y of an item with kernel row k has the weights (K + aI)⁻¹k over the trials.
     weights = solve_kernel_ridge_eigenvalues(kernel, train @ items.T, alpha=penalty).T.cpu()
@@ -76,8 +79,19 @@ def linear_ridge(
     return (center + deviation * (squares**0.5 / length)).unflatten(1, tokens.shape[1:])
 
 
+def _folds(group: Int64[np.ndarray, " trials"], generator: np.random.Generator) -> Int64[np.ndarray, " trials"]:
+    """Fold of each trial; all trials of a group are in one."""
+    groups, place = np.unique(group, return_inverse=True)
+    if len(groups) < 2:
+        raise UserError(
+            "evaluate.baselines: linear_ridge leaves out images or sessions to choose its penalty, and the training "
+            "has only one; remove it, or add sessions"
+        )
+    return (generator.permutation(len(groups)) % FOLDS)[place]
+
+
 def _penalty(
-    kernel: Float[Tensor, "trials trials"], targets: Float[Tensor, "trials some"], fold: Int[np.ndarray, " trials"]
+    kernel: Float[Tensor, "trials trials"], targets: Float[Tensor, "trials some"], fold: Int64[np.ndarray, " trials"]
 ) -> float:
     """The candidate with the least squared error over all of ``targets``, each fold left out in turn."""
     unit = kernel.diagonal().mean().item()

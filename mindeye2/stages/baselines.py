@@ -31,6 +31,7 @@ def ridge_embeddings(job: Job, tokens: np.ndarray) -> Float[Tensor, "n tokens cl
             linear_ridge(
                 read_rows(betas, train.row),
                 train.image,
+                train.image if fold["test"] is None else train.session,
                 tokens,
                 read_rows(betas, test.row),
                 repeat_rows(test.image)[1],
