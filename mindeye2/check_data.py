@@ -131,7 +131,8 @@ def _add(group: Group, path: Path, size: Size | None = None) -> None:
 
 def describe(findings: Findings) -> Iterator[str]:
     """Lines for a terminal: a table of the groups, the files that are missing or damaged, totals, free space."""
-    for name in ("dataset", "captions", "weights"):
+    models = ["models"] if any(group.name == "models" for group in findings.groups) else []
+    for name in ("dataset", "captions", "weights", *models):
         folder = _folder(findings, name)
         yield f"{name:<8}  {folder}{'' if folder.is_dir() else '  (no such folder)'}"
     yield ""

@@ -72,4 +72,6 @@ def official_size(path: str) -> Size | None:
         return Size(test * _SAMPLE_BYTES, False)
     if path.startswith("wds/"):
         return Size((trials - test) // SESSIONS[subject] * _SAMPLE_BYTES, False)
-    return Size(trials * 90 if path.endswith(".tsv") else 100_000, False)
+    if path.startswith("nsddata/"):
+        return Size(trials * 90 if path.endswith(".tsv") else 100_000, False)
+    return None

@@ -78,6 +78,14 @@ def test_a_network_of_targets_is_needed_even_where_metrics_may_do_without_it(tmp
     assert [line.split()[-1] for line in lines if line.startswith("weights gnet")] == ["optional"]
 
 
+def test_models_that_were_to_be_imported(tmp_path):
+    _, lines = _said(_config(tmp_path, finetune={"source": "imported"}, matrix={"subjects": [1], "sessions": [1]}))
+    assert any(line.startswith("models    ") and line.endswith("(no such folder)") for line in lines)
+    assert "missing   models/subj01-1sess/model.json" in lines
+    (row,) = [line for line in lines if line.startswith("models  ") and " 0 of 2 " in line]
+    assert row.split()[-1] == "?"
+
+
 def test_only_the_configured_subjects_are_asked_for(tmp_path):
     alone = {"matrix": {"subjects": [2], "sessions": [1], "variants": {"scratch": {"finetune": {"init": "scratch"}}}}}
     findings = check_data(_config(tmp_path, **alone))
@@ -151,4 +159,4 @@ def test_sizes_of_official_and_released_files():
     assert round(official_size("wds/subj01/new_test/0.tar").bytes / 2**20, 1) == 36.6
     session = official_size(layout.session_needs(1, 1, "betas_fithrf")[0].paths[0])
     assert not session.exact and session.bytes > 81 * 104 * 83 * 750 * np.dtype(np.int16).itemsize
-    assert official_size("bold.nii.gz") is None
+    assert official_size("bold.nii.gz") is official_size("subj01-1sess/model.json") is None
