@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mindeye2.report.catalogue import chance_level, metric
+from mindeye2.report.catalogue import PICTURES, chance_level, metric
 from mindeye2.report.contrasts import contrasts, flat, single_differences
 from mindeye2.report.controls import controls
 from mindeye2.report.dag import dag
@@ -21,7 +21,7 @@ from mindeye2.report.provenance import duration, keys_of
 from mindeye2.report.published import VARIANT as PUBLISHED
 from mindeye2.report.summary import overall
 from mindeye2.report.tables import grouped, notes
-from mindeye2.report.view import Run, View, account, key_columns, main_columns, make_view
+from mindeye2.report.view import Run, View, account, key_columns, leading_picture, main_columns, make_view
 from mindeye2.report.words import enumerated, headline, interval, named, plural
 
 _CARDS = 4
@@ -49,6 +49,7 @@ def render(run: Run) -> str:
         cards=_cards(view),
         sentences=_sentences(view),
         main=_main(view),
+        leading=PICTURES.get(leading_picture(view)),
         notes=notes(run.rows),
         details=[
             detail_table(view.entries, table, pools=view.pools, label=where(view.unit))

@@ -117,26 +117,32 @@ def account(config: Mapping[str, Any]) -> str:
 
 
 def main_columns(view: View) -> list[Column]:
-    """The leading metric, all of identification, and the metrics of the most finished pictures."""
+    """The leading metric, all of identification, and the metrics of the leading pictures."""
+    pictures = ("", leading_picture(view))
     columns = [column for table in grouped(view.columns) for column in table.columns]
-    shown = [c for c in columns if c[1] in _pictures(view) and metric(c[0]).group in ("identification", "picture")]
+    shown = [c for c in columns if c[1] in pictures and metric(c[0]).group in ("identification", "picture")]
     return list(dict.fromkeys([view.lead, *shown]))
 
 
 def key_columns(view: View) -> list[Column]:
     """The columns that are drawn and shown large, the most telling first; only what has values."""
     main = main_columns(view)
-    told = [c for c in view.columns if c in main or (c[0] in _KEY and c[1] in _pictures(view))]
+    pictures = ("", leading_picture(view))
+    told = [c for c in view.columns if c in main or (c[0] in _KEY and c[1] in pictures)]
     measured = {(row.metric, row.picture) for row in view.run.rows if row.value is not None}
     rank = {name: place for place, name in enumerate(_KEY)}
     order = sorted(told, key=lambda c: -1 if c == view.lead else rank.get(c[0], len(_KEY)))
     return [column for column in order if column in measured]
 
 
-def _pictures(view: View) -> tuple[str, str]:
-    """No picture, and the most finished kind of picture that the run has."""
-    kinds = [kind for kind in PICTURES if any(picture == kind for _, picture in view.columns)]
-    return ("", kinds[0] if kinds else "")
+def leading_picture(view: View) -> str:
+    """The most finished kind of picture of the default variant, or of the run where that has none; else empty.
+
+    The default's, because variants that go further than it have its kind too, and so all stand in one column.
+    """
+    own = {row.picture for row in view.run.rows if row.variant == view.default and row.picture}
+    made = own or {picture for _, picture in view.columns}
+    return next((kind for kind in PICTURES if kind in made), "")
 
 
 def chance_of(view: View, column: Column) -> float | None:

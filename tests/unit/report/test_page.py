@@ -315,6 +315,18 @@ def test_variants_without_pictures_have_their_retrieval(ablated):
     assert "sessions = [3]" in ablated.text
 
 
+def test_the_leading_pictures_are_the_kind_that_the_default_has(ablated, demo):
+    """Of "all" that is unrefined, so that it can stand beside the variant that refines."""
+    head, *lines = ablated.table("Leading metrics")
+    shown = {line[0]: line[head.index("SSIM ↑")] for line in lines if len(line) == len(head)}
+    detail = {line[0]: line for line in ablated.table("Unrefined pictures")}
+    for variant in ("all", "refined"):
+        assert shown[variant] in detail[variant]
+    assert shown["retrieval"] == "–"
+    assert "Metrics of pictures are those of the unrefined pictures." in ablated.text
+    assert "Metrics of pictures are those of the refined pictures." in demo.text
+
+
 def test_pictures_are_shown_of_those_who_have_some(ablated):
     texts = [image["alt"] for image in ablated.images]
     compared = [text for text in texts if ": reconstruction of picture" in text]
