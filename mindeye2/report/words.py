@@ -154,14 +154,13 @@ def _worth(column: Column, rankings: dict[int, _Ranking], unit: str) -> Markup |
         return None
     (winner, goal), (other, _) = rankings[first].places[:2]
     sign = 1 if metric(column[0]).higher else -1
-    reached = [
-        count
-        for count in sorted(rankings)
-        if (value := rankings[count].value(other)) is not None and sign * value.value >= sign * goal.value
-    ]
+    tried = {count: value for count in sorted(rankings) if (value := rankings[count].value(other)) is not None}
+    if len(tried) < 2:
+        return None
+    reached = [count for count, value in tried.items() if sign * value.value >= sign * goal.value]
     if not reached:
         return Markup("{} does not reach in {} what {} has after {}.").format(
-            _variant(other), plural(max(rankings), unit), _variant(winner), plural(first, unit)
+            _variant(other), plural(max(tried), unit), _variant(winner), plural(first, unit)
         )
     if reached[0] == first:
         return None

@@ -327,6 +327,10 @@ def test_the_leading_pictures_are_the_kind_that_the_default_has(ablated, demo):
     assert "Metrics of pictures are those of the refined pictures." in demo.text
 
 
+def test_nothing_is_said_of_numbers_of_sessions_that_were_not_tried(ablated):
+    assert "does not reach" not in ablated.text
+
+
 def test_pictures_are_shown_of_those_who_have_some(ablated):
     texts = [image["alt"] for image in ablated.images]
     compared = [text for text in texts if ": reconstruction of picture" in text]
