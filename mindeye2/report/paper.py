@@ -11,6 +11,7 @@ from mindeye2.report.published import (
     NOTHING,
     OURS,
     PERCENT,
+    RETRIEVAL_POOL,
     SESSIONS,
     SUBJECTS,
     TABLE_1,
@@ -66,11 +67,11 @@ def rebuild(rows: Iterable[Row], config: Mapping[str, Any]) -> Paper:
     own = [r for r in rows if r.variant == variant and r.subject in SUBJECTS and r.sessions in SESSIONS]
     if reason := _why_not(config, own):
         return Paper((), (f"The paper's tables are not rebuilt: {reason}.",))
-    # Another CLIP than the paper's judge gives numbers that must not stand beside it.
-    own_judge = () if config["evaluate"]["clip"] == "openai_clip" else ("clip",)
-    values = _values(own, without=own_judge)
+    overlay = config["matrix"]["variants"].get(variant, {}).get("evaluate", {})
+    otherwise = _measured_otherwise({**config["evaluate"], **overlay})
+    values = _values(own, without=otherwise)
     tables = (_table_1(values), _table_2(values), _table_3(values), _per_subject(values, 40), _per_subject(values, 1))
-    return Paper(tables, _notes(variant, own_judge))
+    return Paper(tables, (*_notes(variant), *dict.fromkeys(otherwise.values())))
 
 
 def _why_not(config: Mapping[str, Any], own: Sequence[Row]) -> str:
@@ -85,8 +86,20 @@ def _why_not(config: Mapping[str, Any], own: Sequence[Row]) -> str:
     return ""
 
 
-def _notes(variant: str, own_judge: Collection[str]) -> tuple[str, ...]:
-    notes = [
+def _measured_otherwise(evaluate: Mapping[str, Any]) -> dict[str, str]:
+    """Metrics that must not stand beside the paper's, and why."""
+    reasons = {}
+    if evaluate["clip"] != "openai_clip":
+        reasons["clip"] = "CLIP is left open: this run's judge is not the paper's (OpenAI's ViT-L/14)."
+    if evaluate["retrieval_pool"] != RETRIEVAL_POOL:
+        pool = evaluate["retrieval_pool"]
+        reason = f"Retrieval is left open: this run looks among {pool} pictures, the paper among {RETRIEVAL_POOL}."
+        reasons |= dict.fromkeys(COLUMN_OF, reason)
+    return reasons
+
+
+def _notes(variant: str) -> tuple[str, ...]:
+    return (
         f"The value of this run's variant {variant} stands first, below it the paper's (arXiv:2403.11207v2) and ours "
         f"less the paper's, in the same unit. {ABSENT} where this run has no value, or the paper none.",
         "N is the number of test images behind our values of a row; the paper's are 1000 for each subject. A mean "
@@ -95,10 +108,7 @@ def _notes(variant: str, own_judge: Collection[str]) -> tuple[str, ...]:
         "“Brain” is brain → image: the published code takes one direction for the other.",
         "Two-way identification compares each reconstruction with the other true pictures, as the published code "
         "does; the paper's text describes the transpose.",
-    ]
-    if own_judge:
-        notes.append("The CLIP column is open: this run's judge is not the paper's (OpenAI's ViT-L/14).")
-    return tuple(notes)
+    )
 
 
 def _values(own: Sequence[Row], *, without: Collection[str]) -> dict[Place, Value]:

@@ -10,6 +10,7 @@ VARIANT = "published (paper)"
 SUBJECTS = (1, 2, 5, 7)
 SESSIONS = (40, 1)
 TEST_IMAGES = 1000
+RETRIEVAL_POOL = 300
 
 # Subjects 1, 2, 5, 7 with 40 sessions, then with 1; refined pictures. Shares stand in per cent, as printed.
 # The paper's column "Image" is image_to_brain and "Brain" is brain_to_image: its code swaps the two directions.

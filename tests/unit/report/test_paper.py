@@ -146,6 +146,13 @@ def test_another_judge_leaves_clip_open(rows, config):
     assert any("judge is not the paper's" in note for note in paper.notes)
 
 
+def test_another_pool_leaves_retrieval_open(rows, config):
+    overlay = {"default": {"evaluate": {"retrieval_pool": 50}}}
+    paper = rebuild(rows, {**config, "matrix": {**config["matrix"], "variants": overlay}})
+    assert cells(paper, "Table 7")["Brain → image % ↑ (“Brain”)"][1] == ("–", "paper 99.87")
+    assert [note for note in paper.notes if "this run looks among 50 pictures, the paper among 300" in note]
+
+
 def test_the_default_variant_is_compared(rows, config):
     scratch = [replace(row, variant="scratch", value=0.0) for row in rows]
     assert rebuild([*scratch, *rows], config).tables == rebuild(rows, config).tables
