@@ -37,6 +37,11 @@ def network_files(name: str, place: Path) -> dict[str, Path]:
     return {str(path.relative_to(place)): path for path in files}
 
 
+def absent(name: str) -> str:
+    """Why a metric is left out."""
+    return f"paths.weights has no {name}"
+
+
 def _in_cache(name: str) -> Path | None:
     if name in _TORCH_HUB:
         path = _cache("TORCH_HOME", "torch") / "hub" / "checkpoints" / _TORCH_HUB[name]

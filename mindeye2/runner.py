@@ -24,7 +24,10 @@ from mindeye2.job import Job
 from mindeye2.specs import read_frozen
 from mindeye2.store import MANIFEST, Store
 
-PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "snakemake")
+PACKAGES = (
+    *("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "snakemake"),
+    *("scikit-image", "nltk", "rouge-score", "sentence-transformers", "umap-learn"),
+)
 FULL_OR_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 

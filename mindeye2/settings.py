@@ -324,7 +324,7 @@ class Evaluate(Section):
     """Decoders evaluated on the same trials, shown as variants of their own: a support vector machine that names
     classes, closed-form ridge from single trials to CLIP tokens."""
     umap: bool = since(False, before=False)
-    """Distances between true and decoded tokens in a plane by UMAP, which takes minutes and needs umap-learn."""
+    """Distances between true and decoded tokens in a plane by UMAP: needs umap-learn, and 10 GB at full size."""
     usual_caches: bool = unkeyed(True)
     """Take a metric's network that paths.weights lacks from where its library keeps what it fetched (torch hub,
     Hugging Face, nltk). What is found enters the key, wherever it lies."""

@@ -11,7 +11,7 @@ from mindeye2.errors import UserError
 
 
 def read_pickle(path: Path) -> Any:
-    """Tensors, numpy arrays of numbers and plain containers, on the CPU.
+    """Tensors, numpy arrays of numbers or texts and plain containers, on the CPU.
 
     UserError where the file is missing or damaged, or holds an object of any other kind: such a file could
     run code.
@@ -27,14 +27,14 @@ def read_pickle(path: Path) -> Any:
 
 
 def _arrays() -> list:
-    """What a pickled numpy array or number is made of, under its names before and since numpy 2."""
+    """What a pickled numpy array of numbers or texts is made of, under its names before and since numpy 2."""
     from numpy._core import multiarray
 
-    numbers = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+    kinds = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"]
     makers = [
         (getattr(multiarray, name), f"{module}.{name}")
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
         for name in ("_reconstruct", "scalar")
     ]
     # Bytes of an array come as text in the oldest protocol that Python 3 writes.
-    return [np.ndarray, np.dtype, *numbers, *makers, (codecs.encode, "_codecs.encode")]
+    return [np.ndarray, np.dtype, *kinds, *makers, (codecs.encode, "_codecs.encode")]

@@ -12,13 +12,12 @@ from mindeye2.data.haxby import CATEGORIES
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip
-from mindeye2.frozen.gnet import GNet
 from mindeye2.generate.device import default_device
 from mindeye2.generate.refine import blend
 from mindeye2.job import Job
 from mindeye2.metrics.arrays import Array
 from mindeye2.metrics.baselines import linear_svm
-from mindeye2.metrics.brain import brain_correlation, mean_per_group
+from mindeye2.metrics.brain import mean_per_group
 from mindeye2.metrics.features import JUDGES, load_clip, load_judge
 from mindeye2.metrics.identification import class_identification
 from mindeye2.metrics.pictures import DISTANCES, METRICS, judged, judged_by_clip, low_level
@@ -28,21 +27,18 @@ from mindeye2.metrics.table import Table
 from mindeye2.metrics.texts import NETWORKS as CAPTION_NETWORKS
 from mindeye2.metrics.texts import caption_metrics
 from mindeye2.metrics.top1 import retrieval
-from mindeye2.objects import damaged, read_array, read_regions
+from mindeye2.networks import absent
+from mindeye2.objects import damaged, read_array
 from mindeye2.seeds import numpy_generator
 from mindeye2.settings import Evaluate
 from mindeye2.shapes import Images
 from mindeye2.stages.baselines import ridge_embeddings
+from mindeye2.stages.brain import brain_correlations
 from mindeye2.stages.decoded import Decoded, decoded_tokens, read_decoded
-from mindeye2.stages.truth import measured_betas, true_captions, true_pictures
+from mindeye2.stages.truth import true_captions, true_pictures
 
 # metrics.csv, and with evaluate.umap umap.csv.
 OUTPUTS: tuple[str, ...] = ("*.csv",)
-
-REGIONS = ("nsd_general", "V1", "V2", "V3", "V4", "higher_vis")
-
-Pictures = Mapping[str, Images]
-"""Kind -> decoded pictures, refined ones blended with the low-level ones."""
 
 
 @torch.inference_mode()
@@ -82,16 +78,16 @@ def run(job: Job) -> None:
         _identification(table, job, settings, decoded, tokens, ridge)
     if pictures:
         _captions(table, job, settings, decoded, clip)
-        _brain(table, job, settings, decoded, pictures)
+        brain_correlations(table, job, decoded, pictures, legacy=settings.repeats == "legacy")
         if settings.umap:
             _umap(table, job, decoded, tokens)
     table.write(job.work / "metrics.csv")
 
 
 def _pictures(
-    table: Table, job: Job, settings: Evaluate, decoded: Decoded, pictures: Pictures, clip: Clip | None
+    table: Table, job: Job, settings: Evaluate, decoded: Decoded, pictures: Mapping[str, Images], clip: Clip | None
 ) -> None:
-    """Decoded pictures against the true ones at their side."""
+    """Decoded pictures, by kind, against the true ones at their side."""
     px, antialias = decoded.pictures["unrefined"].shape[-1], settings.antialias
     truth = resize(true_pictures(job.input("stimuli"), decoded.shown), px, antialias=antialias)
     values = low_level(truth, pictures, antialias=antialias)
@@ -106,7 +102,7 @@ def _pictures(
     networks = {metric: judge.network for judge in JUDGES for metric in judge.layers}
     for metric in METRICS:
         if metric not in values:
-            table.leave_out(metric, _absent(networks.get(metric, settings.clip)), pictures=pictures)
+            table.leave_out(metric, absent(networks.get(metric, settings.clip)), pictures=pictures)
         for kind, each in values.get(metric, {}).items():
             table.measure(metric, each, picture=kind, undefined=float(metric in DISTANCES))
 
@@ -179,39 +175,13 @@ def _captions(table: Table, job: Job, settings: Evaluate, decoded: Decoded, clip
     for metric, compare in metrics.items():
         if compare is None:
             names = [metric, *(f"{metric}_{against}" for against in ("git", "ceiling", "relative"))]
-            table.leave_out(names, _absent(CAPTION_NETWORKS.get(metric, settings.clip)))
+            table.leave_out(names, absent(CAPTION_NETWORKS.get(metric, settings.clip)))
             continue
         to_git, ceiling = compare(decoded.captions, git), compare(git, coco)
         table.measure(metric, compare(decoded.captions, coco))
         table.measure(f"{metric}_git", to_git)
         table.measure(f"{metric}_ceiling", ceiling)
         table.measure_ratio(f"{metric}_relative", to_git, ceiling)
-
-
-def _brain(table: Table, job: Job, settings: Evaluate, decoded: Decoded, pictures: Pictures) -> None:
-    """What GNet predicts of each decoded picture against the measured mean over the picture's trials, by region."""
-    names, place = [f"brain_correlation_{region}" for region in REGIONS], job.networks.get("gnet")
-    if place is None or job.config["split"] != "shared":
-        reason = _absent("gnet") if place is None else "a session's average over a category is no picture's response"
-        table.leave_out(names, reason, pictures=pictures)
-        return
-    behav, betas = job.input("behav"), job.input("betas")
-    regions = read_regions(betas)
-    measured = measured_betas(behav, betas, decoded.shown, legacy=settings.repeats == "legacy")
-    gnet = GNet.load(place, subject=job.config["subject"]).to(default_device())
-    if gnet.voxels != measured.shape[1]:
-        raise UserError(
-            f"{place}: GNet has {gnet.voxels} voxels of subject {job.config['subject']}, the betas have "
-            f"{measured.shape[1]}; use betas of the official nsdgeneral mask, or take the folder away"
-        )
-    predicted = {kind: gnet.predict(made) for kind, made in pictures.items()}
-    for name, region in zip(names, REGIONS, strict=True):
-        if region not in regions or regions[region].sum() < 2:
-            table.leave_out(name, f"the betas have no voxels of {region}", pictures=pictures)
-            continue
-        for kind, made in predicted.items():
-            values = brain_correlation(measured, made, regions[region], per_image=True)
-            table.measure(name, values, picture=kind)
 
 
 def _umap(table: Table, job: Job, decoded: Decoded, tokens: np.ndarray) -> None:
@@ -230,7 +200,3 @@ def _umap(table: Table, job: Job, decoded: Decoded, tokens: np.ndarray) -> None:
     with (job.work / "umap.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("tokens", "image", "true_x", "true_y", "decoded_x", "decoded_y"), *rows])
-
-
-def _absent(network: str) -> str:
-    return f"paths.weights has no {network}"

@@ -32,6 +32,7 @@ def checkpoint():
         "input_mean": tensors["input_mean"].numpy(),
         "val_cc": {SUBJECT: np.zeros(len(readout["b"]), np.float32)},
         "voxel_mask": {SUBJECT: np.ones(9, dtype=bool)},
+        "voxel_roi": {SUBJECT: np.array(["V1", "higher"])},
         "brain_nii_shape": {SUBJECT: np.array([81, 104, 83])},
     }
 

@@ -14,6 +14,7 @@ import torch
 from finished_objects import IMAGES, PX, SESSIONS, SHARED, TOKENS, VOXELS, WIDTH, load, metrics, stimuli, with_inputs
 
 from mindeye2.data.shards import read_trials
+from mindeye2.data.volumes import REGIONS
 from mindeye2.errors import UserError
 from mindeye2.frozen.gnet import GNet
 from mindeye2.metrics.brain import brain_correlation
@@ -34,7 +35,7 @@ ABSENT = {
     four("meteor"): "nltk",
     four("sentence"): "sentence",
     four("clip_b"): "openai_clip_b",
-    ", ".join(f"brain_correlation_{region}" for region in evaluate.REGIONS): "gnet",
+    ", ".join(f"brain_correlation_{region}" for region in REGIONS): "gnet",
 }
 """What one line on standard error says of each network that the tiny weights folder lacks."""
 
