@@ -70,7 +70,7 @@ def _nltk_data(place: str | Path, part: str, read: Callable[[Any], Any]) -> Any:
         name = part.split("/")[1]
         raise UserError(
             f"{place}: nltk finds no {part} that it may read; fetch it with nltk.download('{name}', download_dir=...) "
-            "into a folder that only you can write to"
+            "into a folder that only you can write to (chmod -R go-w)"
         ) from None
     except (OSError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -64,6 +64,10 @@ def test_missing_and_damaged_parts_are_named(place, tmp_path):
         load_words(folder)
     assert "\n" not in str(told.value)
     shutil.copytree(place / "tokenizers", folder / "tokenizers")
+    (folder / "corpora/wordnet").chmod(0o775)
+    with pytest.warns(RuntimeWarning), pytest.raises(UserError, match=r"corpora/wordnet .*\(chmod -R go-w\)"):
+        load_words(folder)
+    (folder / "corpora/wordnet").chmod(0o755)
     (folder / "corpora/wordnet/lexnames").write_text("7 noun.Tops 1\n")
     with pytest.raises(UserError, match="corpora/wordnet is damaged"):
         load_words(folder)
