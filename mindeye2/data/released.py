@@ -3,8 +3,6 @@
 The betas are z-scored already and are taken as they are.
 """
 
-import pickle
-import re
 from pathlib import Path
 
 import h5py
@@ -52,22 +50,13 @@ def check_images(path: Path, *, num_images: int, px: int) -> None:
 def read_test_captions(path: Path, shared: Bool[np.ndarray, " images"]) -> list[list[str]]:
     """The one released caption of each shared image, which come in ascending order of image; none for any other.
 
-    Read with torch's restricted unpickler: of what a pickle may ask for, only text and arrays of text are let in.
+    UserError where there are more or fewer, or the file would run code.
     """
-    import torch
+    # Imported here, so that jobs on betas and trials start without torch.
+    from mindeye2.pickles import read_pickle
 
-    # numpy 2 moved the function; pickles made with either version are about.
-    rebuild = np._core.multiarray._reconstruct
-    known = [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
-    with reading(path), torch.serialization.safe_globals([*known, np.ndarray, np.dtype, np.dtypes.StrDType]):
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            asked = re.search(r"GLOBAL (\S+)", str(error))
-            what = f"its pickle asks for {asked[1]}" if asked else "not a pickle of text"
-            raise ValueError(what) from None
-        except RuntimeError as error:
-            raise ValueError(str(error)) from None
+    content = read_pickle(path, remedy="download it again")
+    with reading(path):
         wordings = [" ".join(str(wording).split()) for wording in content]
     if len(wordings) != shared.sum() or not all(wordings):
         raise UserError(

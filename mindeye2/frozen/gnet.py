@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from mindeye2.errors import UserError
-from mindeye2.frozen.pickles import read_pickle
 from mindeye2.frozen.weights import build, fill
+from mindeye2.pickles import read_pickle
 from mindeye2.shapes import Images
 
 FILE = "gnet_multisubject.pt"
@@ -122,7 +122,7 @@ class GNet(nn.Module):
         UserError names a file that is missing, damaged or foreign, or that does not know the subject.
         """
         path = Path(place) / FILE
-        content = read_pickle(path)
+        content = read_pickle(path, remedy="put the released file there, or correct paths.weights")
         try:
             shared, readouts = content["best_params"]["enc"], content["best_params"]["fwrfs"]
         except (KeyError, TypeError, IndexError):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import Clip, config_file
-from mindeye2.frozen.pickles import read_pickle
 from mindeye2.frozen.weights import fill, read_json, read_tensors, tensor_files
 from mindeye2.metrics.resizing import resize
+from mindeye2.pickles import read_pickle
 from mindeye2.shapes import Images
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -63,7 +63,7 @@ def load_judge(place: Path, network: str) -> nn.Module:
 def _read(place: Path) -> tuple[Path, dict[str, Tensor]]:
     pickles = [place] if place.is_file() else sorted([*place.glob("*.pth"), *place.glob("*.pth.tar")])
     if pickles:
-        return pickles[0], read_pickle(pickles[0])
+        return pickles[0], read_pickle(pickles[0], remedy="put the released file there, or correct paths.weights")
     files = tensor_files(place)
     return files[0], read_tensors(files)
 

@@ -112,7 +112,7 @@ def test_features_are_what_comes_out_of_the_named_layer(judge, tmp_path):
 
 def test_damaged_or_foreign_weights_are_named(tmp_path, swav):
     (tmp_path / "alexnet.pth").write_bytes(b"\x80\x02")
-    with pytest.raises(UserError, match=r"alexnet\.pth: cannot be read"):
+    with pytest.raises(UserError, match=r"alexnet\.pth: damaged"):
         load_judge(tmp_path, "alexnet")
     with pytest.raises(UserError, match=r"swav_800ep\.pth\.tar: lacks"):
         load_judge(swav[0], "efficientnet")

@@ -1,0 +1,60 @@
+"""Files of ``torch.save`` from elsewhere, read without running what they hold."""
+
+import codecs
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core import multiarray
+
+from mindeye2.errors import UserError
+
+
+def read_pickle(path: Path, *, remedy: str) -> Any:
+    """Tensors, numpy arrays and scalars of numbers or texts, and plain containers; on the CPU.
+
+    Nothing in the file is executed: UserError names a function or class that it would call. UserError, with the
+    ``remedy``, too where it is missing, truncated or damaged. Tensors are memory-mapped where the format allows,
+    so that 9 GB are read when they are used, once.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        archive = zipfile.is_zipfile(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; {remedy}") from None
+    if not start or (start.startswith(b"PK") and not archive):
+        raise UserError(f"{path}: truncated; {remedy}")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_arrays()):
+            # A word on the pickle's protocol, printed before the refusal that says it all.
+            warnings.simplefilter("ignore", UserWarning)
+            # Files from before torch 1.6 are no archives and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except (UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
+        if called := re.search(r"(?:GLOBAL|class|function) ([\w.]+)", said):
+            raise UserError(
+                f"{path}: would run {called[1]} when it is read, which is no part of its content, so nothing was read; "
+                "do not trust this file"
+            ) from None
+        raise UserError(
+            f"{path}: damaged, or not to be read without running code ({type(error).__name__}: {said[:120]}); {remedy}"
+        ) from None
+
+
+def _arrays() -> list[Any]:
+    """What a pickled numpy array of numbers or texts is made of, under its names before and since numpy 2."""
+    kinds = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"]
+    makers = [
+        (getattr(multiarray, name), f"{module}.{name}")
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name in ("_reconstruct", "scalar")
+    ]
+    # Bytes of an array come as text in the oldest protocol that Python 3 writes.
+    return [np.ndarray, np.dtype, *kinds, *makers, (codecs.encode, "_codecs.encode")]
