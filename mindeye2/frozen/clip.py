@@ -1,6 +1,7 @@
 """CLIP as open_clip builds it: image tokens for the decoder, embeddings of pictures and texts for metrics."""
 
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,11 @@ class Clip(nn.Module):
         config, files = read_json(config_file(folder)), tensor_files(folder)
         tensors = read_tensors(files)
         network = build(lambda: CLIP(**config["model_cfg"]), config_file(folder))
+        if not hasattr(network.visual, "forward_intermediates"):
+            raise UserError(
+                f"open_clip_torch {version('open_clip_torch')}: cannot give tokens after the final norm by name, and "
+                "which ones it gives unasked depends on its version; install the version in requirements.lock"
+            )
         has_text = any(name.startswith("transformer.") for name in tensors)
         fill(network, tensors, files[0], may_lack="\0" if has_text else "transformer.")
         merges = folder / "bpe.txt.gz"

@@ -59,6 +59,13 @@ def test_large_pictures_are_resized_to_the_network(clip, drawn):
     assert near.min() > 0.9
 
 
+def test_a_version_of_open_clip_that_decides_by_itself_is_refused(weights, monkeypatch):
+    """Before it could be asked for tokens by name it gave them with the final norm or without."""
+    monkeypatch.delattr("open_clip.transformer.VisionTransformer.forward_intermediates")
+    with pytest.raises(UserError, match=r"open_clip_torch \d.*: cannot give tokens after the final norm by name"):
+        Clip.load(weights / "clip")
+
+
 def bigg_tokens(mean, deviation):
     noise = torch.randn(2, 256, 1664, generator=torch.Generator().manual_seed(0))
     return mean + deviation * noise
