@@ -59,7 +59,9 @@ class Fingerprints:
         name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
         known = self._known.get(name)
         if known is None or known[:2] != stamp or (by_content and known[2] is None):
-            layout.check_file(path)
+            # A file that is one hole stands in a tree to plan with before the download; a hash would take it for content.
+            if by_content or not _is_hole(status):
+                layout.check_file(path)
             known = [*stamp, sha256_with_progress(path) if by_content else None]
             self._known[name] = known
             self._changed = True
@@ -97,6 +99,10 @@ class Fingerprints:
         if self._changed:
             write_atomically(self.memory, json.dumps(self._known))
             self._changed = False
+
+
+def _is_hole(status: os.stat_result) -> bool:
+    return status.st_size > 0 and status.st_blocks == 0
 
 
 def sha256_with_progress(path: Path) -> str:

@@ -4,6 +4,8 @@ import pytest
 import whole_tree
 
 from mindeye2.config import parse_config
+from mindeye2.data import layout
+from mindeye2.errors import UserError
 from mindeye2.plan import make_plan
 
 
@@ -34,3 +36,19 @@ def test_released_betas_are_keyed_by_what_is_ours_to_choose(keys):
 @pytest.mark.parametrize("change", [{"scope": "all"}, {"statistics": "all"}, {"dtype": "float16"}])
 def test_betas_of_the_official_tree_are_keyed_by_every_setting(keys, change):
     assert not keys("nsd", **change) & keys("nsd")
+
+
+@pytest.mark.parametrize("fingerprint", ["size", "sha256"])
+def test_a_hole_holds_the_place_of_a_file_to_plan_with_but_is_no_content(tmp_path, fingerprint):
+    whole_tree.write(tmp_path, "nsd")
+    brick = tmp_path / "dataset" / layout.STIMULUS_BRICK
+    brick.unlink()
+    with brick.open("wb") as file:
+        file.truncate(40 << 20)
+    paths = {name: str(tmp_path / name) for name in ("dataset", "captions", "weights", "store")}
+    config = parse_config({"paths": paths, "dataset": {"fingerprint": fingerprint}})
+    if fingerprint == "size":
+        assert make_plan(config, tmp_path / ".plan").cells
+    else:
+        with pytest.raises(UserError, match=r"nsd_stimuli\.hdf5: truncated or damaged"):
+            make_plan(config, tmp_path / ".plan")
