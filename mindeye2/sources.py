@@ -59,7 +59,7 @@ class Fingerprints:
         name, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
         known = self._known.get(name)
         if known is None or known[:2] != stamp or (by_content and known[2] is None):
-            # A file that is one hole stands in a tree to plan with before the download; a hash would take it for content.
+            # One hole stands for a file in a tree to plan with before the download; a hash would take it for content.
             if by_content or not _is_hole(status):
                 layout.check_file(path)
             known = [*stamp, sha256_with_progress(path) if by_content else None]
