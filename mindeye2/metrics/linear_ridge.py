@@ -44,7 +44,7 @@ def linear_ridge(
 
     The solution is used in its dual form, in which the predictions are fixed weights over the training images,
     whatever the target: beside the kernel (trials x trials) and its decomposition, only blocks of target columns
-    are in memory.
+    are in memory. The 27 000 trials of 40 sessions have a kernel of 2.9 GB, of which a few copies are needed.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_backend("torch_cuda" if device == "cuda" else "torch")
