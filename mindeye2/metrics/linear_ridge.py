@@ -2,10 +2,7 @@
 
 import numpy as np
 import torch
-from himalaya.backend import set_backend
-from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues, solve_kernel_ridge_eigenvalues
 from jaxtyping import Float, Int64
-from sklearn.model_selection import PredefinedSplit
 from torch import Tensor
 
 from mindeye2.errors import UserError
@@ -46,6 +43,10 @@ def linear_ridge(
     whatever the target: beside the kernel (trials x trials) and its decomposition, only blocks of target columns
     are in memory. The 27 000 trials of 40 sessions have a kernel of 2.9 GB, of which a few copies are needed.
     """
+    # himalaya and scikit-learn take more than a second, which most evaluations have no use for.
+    from himalaya.backend import set_backend
+    from himalaya.kernel_ridge import solve_kernel_ridge_eigenvalues
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_backend("torch_cuda" if device == "cuda" else "torch")
     images, place = np.unique(image, return_inverse=True)
@@ -97,6 +98,9 @@ def _penalty(
     unit = kernel.diagonal().mean().item()
     candidates = torch.tensor([unit * penalty for penalty in PENALTIES], device=kernel.device)
     # One candidate at a time: all at once would be as many matrices of the kernel's size.
+    from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
+    from sklearn.model_selection import PredefinedSplit
+
     best, *_ = solve_kernel_ridge_cv_eigenvalues(
         kernel,
         targets,
