@@ -95,12 +95,12 @@ def _penalty(
     kernel: Float[Tensor, "trials trials"], targets: Float[Tensor, "trials some"], fold: Int64[np.ndarray, " trials"]
 ) -> float:
     """The candidate with the least squared error over all of ``targets``, each fold left out in turn."""
-    unit = kernel.diagonal().mean().item()
-    candidates = torch.tensor([unit * penalty for penalty in PENALTIES], device=kernel.device)
-    # One candidate at a time: all at once would be as many matrices of the kernel's size.
     from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
     from sklearn.model_selection import PredefinedSplit
 
+    unit = kernel.diagonal().mean().item()
+    candidates = torch.tensor([unit * penalty for penalty in PENALTIES], device=kernel.device)
+    # One candidate at a time: all at once would be as many matrices of the kernel's size.
     best, *_ = solve_kernel_ridge_cv_eigenvalues(
         kernel,
         targets,
