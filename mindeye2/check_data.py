@@ -19,6 +19,7 @@ from mindeye2.identity import STAGES
 from mindeye2.networks import network_files
 from mindeye2.plan import make_plan
 from mindeye2.sources import Fingerprints
+from mindeye2.units import show_bytes
 
 SHOWN_PER_GROUP = 2
 """Missing files named one by one; of a whole subject that is missing, nobody reads forty names."""
@@ -159,7 +160,7 @@ def _table(groups: Sequence[Group]) -> Iterator[str]:
     rows = [("needed for", "files", "there", "missing")]
     for group in groups:
         if group.needed:
-            there = _bytes(sum(group.there.values())) if group.there else "-"
+            there = show_bytes(sum(group.there.values())) if group.there else "-"
             wrong = _sum(group.missing) or ("damaged" if group.damaged else "-")
             rows.append((group.name, f"{len(group.there)} of {group.needed}", there, wrong))
         else:
@@ -188,7 +189,7 @@ def _totals(findings: Findings) -> Iterator[str]:
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         short = name == "dataset" and free < sum(size.bytes for size in wanted.values() if size)
-        yield f"{_bytes(free)} free for the {name}, at {folder}{', less than is missing' if short else ''}"
+        yield f"{show_bytes(free)} free for the {name}, at {folder}{', less than is missing' if short else ''}"
 
 
 def _folder(findings: Findings, name: str) -> Path:
@@ -200,15 +201,8 @@ def _sum(missing: Mapping[str, Size | None]) -> str:
     known = [size for size in missing.values() if size is not None]
     parts = []
     if known:
-        parts.append(f"{'' if all(size.exact for size in known) else '~'}{_bytes(sum(size.bytes for size in known))}")
+        sign = "" if all(size.exact for size in known) else "~"
+        parts.append(f"{sign}{show_bytes(sum(size.bytes for size in known))}")
     if len(known) < len(missing):
         parts.append("?")
     return " + ".join(parts)
-
-
-def _bytes(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    units = ("KiB", "MiB", "GiB")
-    power = next((power for power in (1, 2) if count / 1024**power < 1000), 3)
-    return f"{count / 1024**power:.1f} {units[power - 1]}"

@@ -27,6 +27,13 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--explain", action="store_true", help="say why each missing object is missing")
     plan.add_argument("--json", action="store_true", help="print one JSON array: stage, key, state, names")
 
+    status = commands.add_parser("status", help="how far a run is, what works on it, what stopped, what it costs")
+    _add_config(status)
+
+    why = commands.add_parser("why", help="what one cell is made of, and what each missing object lacks")
+    why.add_argument("name", metavar="NAME", help="VARIANT/subjNN/Nsess[/seedN][/STAGE], or STAGE/KEY")
+    _add_config(why)
+
     check = commands.add_parser("check-data", help="say which raw files are there, which are missing and how large")
     check.add_argument("root", nargs="?", metavar="ROOT", help="folder of the dataset (default: paths.dataset)")
     _add_config(check)
@@ -151,6 +158,24 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _status(arguments: argparse.Namespace) -> int:
+    from mindeye2.plan import make_plan
+    from mindeye2.status import describe
+
+    for line in describe(make_plan(_config(arguments)), _store(arguments)):
+        print(line)
+    return 0
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    from mindeye2.plan import make_plan
+    from mindeye2.why import describe
+
+    for line in describe(make_plan(_config(arguments)), _store(arguments), arguments.name):
+        print(line)
+    return 0
+
+
 def _check_data(arguments: argparse.Namespace) -> int:
     from mindeye2.check_data import check_data, describe
 
@@ -166,12 +191,13 @@ def _check_data(arguments: argparse.Namespace) -> int:
 
 def _gc(arguments: argparse.Namespace) -> int:
     from mindeye2.garbage import collect
+    from mindeye2.units import show_bytes
 
     removed = collect(_store(arguments), dry_run=arguments.dry_run)
     for path, size in removed:
-        print(f"{path.parent.name}/{path.name}  {size / 2**20:.1f} MiB")
-    total = sum(size for _, size in removed) / 2**20
-    print(f"{len(removed)} objects, {total:.1f} MiB {'would be' if arguments.dry_run else 'were'} deleted")
+        print(f"{path.parent.name}/{path.name}  {show_bytes(size)}")
+    total = show_bytes(sum(size for _, size in removed))
+    print(f"{len(removed)} objects, {total} {'would be' if arguments.dry_run else 'were'} deleted")
     return 0
 
 
@@ -229,6 +255,8 @@ def _view(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "simulate": _simulate,
     "plan": _plan,
+    "status": _status,
+    "why": _why,
     "check-data": _check_data,
     "gc": _gc,
     "verify": _verify,

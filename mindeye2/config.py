@@ -25,6 +25,7 @@ from mindeye2.settings import (
     Section,
     Simulate,
     Stimuli,
+    Storage,
     Tables,
     Targets,
 )
@@ -35,6 +36,7 @@ class Config(Section):
 
     run: Run = Run()
     paths: Paths = Paths()
+    store: Storage = Storage()
     dataset: Dataset = Dataset()
     stimuli: Stimuli = Stimuli()
     behav: Behav = Behav()

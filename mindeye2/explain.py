@@ -43,15 +43,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def explain(plan: Plan, store: Store) -> list[tuple[Node, str]]:
-    """Every missing node with its reason.
+def explain(plan: Plan, store: Store, nodes: list[Node] | None = None) -> list[tuple[Node, str]]:
+    """Every missing node, or these missing ``nodes``, with the reason.
 
     The nearest stored object is the one with the fewest differences; where only inputs differ, the reason
     lies with them and they are listed themselves.
     """
     stored: dict[str, list[dict]] = {}
     found = []
-    for node in plan.missing(store):
+    for node in plan.missing(store) if nodes is None else nodes:
         if node.stage not in stored:
             stored[node.stage] = _specs(store, node.stage)
         candidates = [(differences(node.spec, spec), spec) for spec in stored[node.stage]]

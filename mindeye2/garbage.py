@@ -9,6 +9,7 @@ import os
 import socket
 from pathlib import Path
 
+from mindeye2 import permissions
 from mindeye2.store import Store
 
 ROOTS = ".roots"
@@ -51,7 +52,8 @@ def _alive(run: dict) -> bool:
 def register_root(manifest: Path, store: Store) -> None:
     """Tell the store that this view keeps its objects; a root whose file is gone keeps nothing."""
     folder = store.root / ROOTS
-    folder.mkdir(parents=True, exist_ok=True)
+    with permissions.inside(store.root):
+        folder.mkdir(parents=True, exist_ok=True)
     path = os.path.abspath(manifest)
     name = path.strip("/").replace("/", "-")[-200:]
     root = folder / name
@@ -66,8 +68,9 @@ def _run_root(store: Store) -> Path:
 def register_run(objects: list[str], store: Store) -> None:
     """Keep the objects of a run in progress, this process, from being collected."""
     root = _run_root(store)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    root.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "objects": objects}))
+    with permissions.inside(store.root):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "objects": objects}))
 
 
 def release_run(store: Store) -> None:

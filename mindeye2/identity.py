@@ -37,6 +37,7 @@ PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         "__main__",
+        "activity",
         "check_data",
         "cli",
         "config",
@@ -48,6 +49,7 @@ PLUMBING = frozenset(
         "locks",
         "networks",
         "nodes",
+        "permissions",
         "plan",
         "presets",
         "progress",
@@ -56,8 +58,12 @@ PLUMBING = frozenset(
         "settings",
         "sources",
         "specs",
+        "status",
         "store",
+        "units",
+        "usage",
         "views",
+        "why",
     )
 )
 

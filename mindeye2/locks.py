@@ -39,6 +39,21 @@ def _started(pid: int) -> str | None:
         return None
 
 
+def read_owner(path: Path) -> dict | None:
+    """What a lock's file says of its owner; None where it is not there or cannot be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def is_gone(owner: dict) -> bool | None:
+    """Whether the owner's process is gone; None where this host, since it was started, cannot know."""
+    if owner.get("host") == socket.gethostname() and owner.get("boot") == _boot() and owner.get("pid"):
+        return _started(owner["pid"]) != owner["started"]
+    return None
+
+
 class Lock:
     """``with Lock(path):`` waits for the lock, holds it, and lets it go."""
 
@@ -64,6 +79,7 @@ class Lock:
             "boot": _boot(),
             "pid": os.getpid(),
             "started": _started(os.getpid()),
+            "since": round(time.time(), 1),
         }
         # Written whole under a name of its own and linked: a reader never sees half a lock.
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
@@ -80,7 +96,7 @@ class Lock:
 
     def held(self) -> bool:
         """Whether the file is still ours: false after a takeover."""
-        return (self._owner(self.path) or {}).get("token") == self.token
+        return (read_owner(self.path) or {}).get("token") == self.token
 
     def release(self) -> None:
         self._released.set()
@@ -93,16 +109,9 @@ class Lock:
                 if self.held():
                     os.utime(self.path)
 
-    @staticmethod
-    def _owner(path: Path) -> dict | None:
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError):
-            return None
-
     def _remove_if_stale(self) -> None:
         try:
-            owner, moved = self._owner(self.path), self.path.stat().st_mtime
+            owner, moved = read_owner(self.path), self.path.stat().st_mtime
         except OSError:
             return
         if owner is None:
@@ -114,14 +123,15 @@ class Lock:
             os.rename(self.path, aside)
         except FileNotFoundError:
             return
-        if (self._owner(aside) or {"token": "unreadable"}).get("token") != owner["token"]:
+        if (read_owner(aside) or {"token": "unreadable"}).get("token") != owner["token"]:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, self.path)
         aside.unlink()
 
     def _is_stale(self, owner: dict, moved: float) -> bool:
-        if owner.get("host") == socket.gethostname() and owner.get("boot") == _boot() and owner.get("pid"):
-            return _started(owner["pid"]) != owner["started"]
+        gone = is_gone(owner)
+        if gone is not None:
+            return gone
         now = time.monotonic()
         if self._seen is None or self._seen[:2] != (owner["token"], moved):
             self._seen = (owner["token"], moved, now)

@@ -86,6 +86,16 @@ class Plan:
         """Nodes in the order in which data flows."""
         return sorted(self.nodes.values(), key=lambda node: STAGES.index(node.stage))
 
+    def below(self, node: Node) -> set[str]:
+        """``stage/key`` of every object that a node rests on, its own included."""
+        found, waiting = set(), [node.id]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += [below for names in self.nodes[name].spec["inputs"].values() for below in names]
+        return found
+
     def missing(self, store: Store) -> list[Node]:
         stored = {stage: store.keys(stage) for stage in STAGES}
         return [node for node in self.ordered() if node.key not in stored[node.stage]]

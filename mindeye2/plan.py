@@ -326,7 +326,7 @@ def shown_config(config: Config) -> dict[str, Any]:
     content = {}
     for section in type(config).model_fields:
         value = getattr(config, section)
-        if section not in ("run", "paths", "tables") and value is not None:
+        if section not in ("run", "paths", "store", "tables") and value is not None:
             content[section] = value.keyed()
     for variant, overlay in config.matrix.variants.items():
         content["matrix"]["variants"][variant] = overlay.model_dump(mode="json", exclude_defaults=True)

@@ -1,11 +1,19 @@
-"""Progress of long loops: a bar with ETA on a terminal, plain lines in a log."""
+"""Progress of long loops: a bar with ETA on a terminal, plain lines in a log, a note for ``mindeye2 status``."""
 
+import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+REPORT_FILE = "progress.json"
+"""Name of the note in a work folder."""
+REPORT_VARIABLE = "MINDEYE2_PROGRESS"
+"""Environment variable with the path of the note, which the processes of several GPUs inherit; none without it."""
 
 
 def clock(seconds: float) -> str:
@@ -38,18 +46,32 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
             self._bar.update(steps)
-            return
         now = time.monotonic()
         if now - self._said >= self.every_s or self.done >= self.total:
             self._said = now
             spent = now - self._started
             left = spent / max(self.done - self._resumed_at, 1) * (self.total - self.done)
+            self._note(left, values)
+            if self._bar is not None:
+                return
             shown = "".join(f"  {name} {value:.4g}" for name, value in values.items())
             print(
                 f"{self.label}: {self.done}/{self.total}  {clock(spent)} spent, {clock(left)} left{shown}",
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _note(self, left: float, values: dict[str, float]) -> None:
+        """Replace the note, if one is asked for; what cannot be written is no reason to stop."""
+        path = os.environ.get(REPORT_VARIABLE)
+        if not path:
+            return
+        content = {"label": self.label, "done": self.done, "total": self.total, "left": left, "values": values}
+        draft = f"{path}.{os.getpid()}"
+        with suppress(OSError):
+            with open(draft, "w") as file:
+                json.dump({**content, "time": time.time()}, file)
+            os.replace(draft, path)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -18,9 +18,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from mindeye2 import permissions
 from mindeye2.errors import UserError
 from mindeye2.identity import ROOT, code_label, stage_digest
 from mindeye2.job import Job
+from mindeye2.progress import REPORT_FILE, REPORT_VARIABLE
 from mindeye2.specs import read_frozen
 from mindeye2.store import MANIFEST, Store
 
@@ -37,7 +39,7 @@ def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -
     Raises UserError where the spec or the code changed since planning, an input is missing or damaged, the
     disk is full, or the stage itself found something that the user can put right.
     """
-    os.umask(0o077)
+    os.umask(permissions.umask(store_folder))
     frozen = read_frozen(spec_file)
     store, key, spec = Store(store_folder), frozen["key"], frozen["spec"]
     if spec["stage"] != stage:
@@ -71,6 +73,7 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
     work = store.work(stage, key)
     work.mkdir(exist_ok=True)
     print(f"{stage} {key}: building {', '.join(frozen['names'])}", file=sys.stderr, flush=True)
+    os.environ[REPORT_VARIABLE] = str(work / REPORT_FILE)
     started = time.time()
 
     module = importlib.import_module(f"mindeye2.stages.{stage}")
@@ -87,12 +90,14 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
         "stage": stage,
         "key": key,
         "spec": spec,
+        "run": frozen["run"],
         "names": frozen["names"],
         "code": stage_digest(stage),
         "git": _git_commit(),
         "versions": _versions(),
         "host": socket.gethostname(),
         "device": _device(),
+        "gpus": _gpus(),
         "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "end": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended)),
         "seconds": round(ended - started, 2),
@@ -150,6 +155,12 @@ def _device() -> str:
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"cpu ({platform.machine()})"
+
+
+def _gpus() -> int:
+    """GPUs that were this job's: those that it could see, used or not."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.device_count() if torch is not None else 0
 
 
 def leave_on_sigterm() -> None:

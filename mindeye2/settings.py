@@ -9,7 +9,9 @@ their stored objects.
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mindeye2.units import read_bytes
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -67,6 +69,14 @@ class Section(BaseModel):
         return cls.parse({**before, **content})
 
 
+def _amount(text: str) -> str:
+    try:
+        read_bytes(text)
+    except ValueError as error:
+        raise ValueError(f"store.quota: {error}") from None
+    return text
+
+
 class Run(Section):
     """The run as a whole."""
 
@@ -87,6 +97,16 @@ class Paths(Section):
     """Folder of imported models, for pretrain.source or finetune.source: imported."""
     store: str = "store"
     """Folder of the content-addressed objects; may be shared between checkouts."""
+
+
+class Storage(Section):
+    """The store as a whole. Never in a key; jobs follow what the store's folder says."""
+
+    group: str | None = unkeyed(None)
+    """Group of the system whose members share the store: they read its files and build in it. None: you alone do."""
+    quota: Annotated[str, AfterValidator(_amount)] | None = unkeyed(None)
+    """Storage that the store may take, such as 500 GB or 2 TiB: a run whose missing objects would not fit is not
+    started. They are taken to be as large as the stored ones of their stage, or as the paper's."""
 
 
 class Dataset(Section):

@@ -43,6 +43,7 @@ def freeze(plan: Plan) -> None:
             "paths": paths,
             "networks": {name: os.path.abspath(place) for name, place in node.networks.items()},
             "free": free,
+            "run": config.run.name,
             "spec": node.spec,
         }
         text = json.dumps(frozen, indent=1)

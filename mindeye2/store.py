@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mindeye2 import permissions
 from mindeye2.locks import Lock
 
 MANIFEST = "manifest.json"
+DAMAGED = ".damaged"
 KEY = re.compile(r"[0-9a-f]{20}")
 HASH_AT_USE_BYTES = 256 << 20
 
@@ -103,7 +105,7 @@ class Store:
         """Turn the work folder into the finished object; False if somebody else's takeover came first.
 
         Every file is listed with size and sha256 in the manifest, made read-only and flushed to disk, then
-        the folder is renamed.
+        the folder is renamed. ``permissions`` says who can read it.
         """
         work = self.work(stage, key)
         files = {
@@ -112,9 +114,8 @@ class Store:
             if path.is_file() and path.name != MANIFEST
         }
         write_atomically(work / MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
+        permissions.finish(work, self.root)
         for path in sorted(work.rglob("*"), reverse=True):
-            if path.is_file():
-                path.chmod(path.stat().st_mode & ~0o222)
             _sync(path)
         _sync(work)
         if not lock.held():
@@ -150,8 +151,9 @@ class Store:
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Move a damaged object out of the way, so that it is rebuilt; returns where it is now."""
-        aside = self.root / ".damaged" / f"{stage}-{key}-{time.strftime('%Y%m%dT%H%M%S')}"
-        aside.parent.mkdir(exist_ok=True)
+        aside = self.root / DAMAGED / f"{stage}-{key}-{time.strftime('%Y%m%dT%H%M%S')}"
+        with permissions.inside(self.root):
+            aside.parent.mkdir(exist_ok=True)
         os.rename(self.object(stage, key), aside)
         return aside
 

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from mindeye2 import config as configuration
-from mindeye2 import garbage, plan, specs, views
+from mindeye2 import activity, garbage, permissions, plan, specs, usage, views
 from mindeye2.errors import UserError
 from mindeye2.store import Store
 
@@ -19,7 +20,9 @@ def parsed_config():
 
 def planned():
     """Plan the run, freeze its specs and make the stamps agree with the store."""
+    permissions.prepare(STORE.root, CONFIG.store.group)
     made = plan.make_plan(CONFIG)
+    usage.check_quota(made, STORE)
     specs.freeze(made)
     views.freeze_view(made)
     specs.sync_stamps(made, STORE)
@@ -60,6 +63,7 @@ try:
     STORE = Store(Path(CONFIG.paths.store).expanduser().resolve())
     RUN = CONFIG.run.name
     if workflow.is_main_process:
+        STARTED = time.time()
         PLAN = planned()
 except UserError as error:
     raise SystemExit(f"mindeye2: error: {error}") from None
@@ -90,3 +94,5 @@ onsuccess:
 
 onerror:
     garbage.release_run(STORE)
+    # The failures of a long run are far apart and far up: once more, together, each with its log.
+    print(*activity.failures(PLAN, STORE, since=STARTED), sep="\n", file=sys.stderr)
