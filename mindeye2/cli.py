@@ -34,6 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
     why.add_argument("name", metavar="NAME", help="VARIANT/subjNN/Nsess[/seedN][/STAGE], or STAGE/KEY")
     _add_config(why)
 
+    reproduce = commands.add_parser("reproduce", help="plan a finished run again and say which keys differ and why")
+    reproduce.add_argument("file", type=Path, metavar="FILE", help="its results/<run>/ro-crate-metadata.json")
+    reproduce.add_argument("--out", type=Path, metavar="FILE", help="write its configuration, for --configfile")
+    _add_assignments(reproduce)
+
     check = commands.add_parser("check-data", help="say which raw files are there, which are missing and how large")
     check.add_argument("root", nargs="?", metavar="ROOT", help="folder of the dataset (default: paths.dataset)")
     _add_config(check)
@@ -80,6 +85,10 @@ def _add_config(
     command: argparse.ArgumentParser, default: str | None = DEFAULT_CONFIG, use: str = f"default: {DEFAULT_CONFIG}"
 ) -> None:
     command.add_argument("--config", default=default, metavar="FILE", help=use)
+    _add_assignments(command)
+
+
+def _add_assignments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         action="append",
@@ -176,6 +185,23 @@ def _why(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from mindeye2.crate import read_crate
+    from mindeye2.plan import make_plan
+    from mindeye2.reproduce import as_yaml, compare, config_of, describe
+    from mindeye2.store import write_atomically
+
+    recorded = read_crate(arguments.file)
+    config = config_of(recorded, arguments.set)
+    if arguments.out:
+        write_atomically(arguments.out, as_yaml(config))
+        print(f"{arguments.out}: written")
+    found = compare(make_plan(config), recorded)
+    for line in describe(found, recorded):
+        print(line)
+    return 0 if found.equal else 1
+
+
 def _check_data(arguments: argparse.Namespace) -> int:
     from mindeye2.check_data import check_data, describe
 
@@ -257,6 +283,7 @@ COMMANDS = {
     "plan": _plan,
     "status": _status,
     "why": _why,
+    "reproduce": _reproduce,
     "check-data": _check_data,
     "gc": _gc,
     "verify": _verify,

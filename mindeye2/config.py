@@ -258,6 +258,11 @@ def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ())
     content = read_yaml(text, str(path)) or {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, not sections; see config/README.md")
+    return parse_config(with_assignments(content, assignments))
+
+
+def with_assignments(content: dict[str, Any], assignments: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """A configuration's content under each ``section.field=value``; UserError names one of another form."""
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not all(name.split(".")):
@@ -268,4 +273,4 @@ def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ())
         for part in reversed(name.split(".")):
             nested = {part: nested}
         content = merged(content, nested)
-    return parse_config(content)
+    return content

@@ -17,15 +17,15 @@ def leaves(content: Any, path: str = "") -> dict[str, Any]:
     return {path: content}
 
 
-def differences(wanted: dict[str, Any], stored: dict[str, Any]) -> list[str]:
-    """One phrase per difference between two specs of a stage, the stored one named second."""
+def differences(wanted: dict[str, Any], stored: dict[str, Any], *, kept: str = "stored") -> list[str]:
+    """One phrase per difference between two specs of a stage, the ``kept`` one named second."""
     found = []
     new, old = leaves(wanted["config"]), leaves(stored["config"])
     for name in sorted(new.keys() | old.keys()):
         if new.get(name) != old.get(name):
-            found.append(f"{name} is {_short(new.get(name))}, stored with {_short(old.get(name))}")
+            found.append(f"{name} is {_short(new.get(name))}, {kept} with {_short(old.get(name))}")
     if wanted["code"] != stored["code"]:
-        found.append(f"its code is {wanted['code']}, stored with {stored['code']}")
+        found.append(f"its code is {wanted['code']}, {kept} with {stored['code']}")
     new, old = wanted["sources"], stored["sources"]
     for name in sorted(new.keys() | old.keys()):
         if new.get(name) != old.get(name):

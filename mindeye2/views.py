@@ -1,4 +1,7 @@
-"""Human names for finished objects: ``results/<run>/`` holds links and a manifest; nothing reads them back."""
+"""Human names for finished objects: ``results/<run>/`` holds links, a manifest, the methods and the run's crate.
+
+Nothing here reads them back but ``mindeye2 reproduce``.
+"""
 
 import json
 import os
@@ -6,13 +9,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mindeye2 import crate
 from mindeye2.garbage import register_root
 from mindeye2.nodes import Plan
 from mindeye2.plan import PLAN_FOLDER, plan_digest
-from mindeye2.store import Store, write_atomically
+from mindeye2.specs import frozen_file, read_frozen
+from mindeye2.store import Store, file_sha256, write_atomically
 
 RESULTS = Path("results")
 TABLE_FILES = ("matrix.csv", "matrix.md", "matrix.tex", "report.html")
+METHODS_FILES = ("methods.md", "methods.bib")
 
 
 def view_file(run: str) -> Path:
@@ -24,6 +30,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "run": plan.config.run.name,
         "digest": plan_digest(plan),
+        "config": crate.portable(plan.config),
         "tables": plan.tables.id,
         "cells": [
             {
@@ -73,8 +80,35 @@ def write_view(run: str, store: Store) -> None:
                 many = len(cell[stage]) > 1
                 _link(folder / (f"fold{fold:02d}/{stage}" if many else stage), store.root / name)
     (draft / "manifest.json").write_text(json.dumps(description, indent=1) + "\n")
+    _write_provenance(draft, description, store)
 
     # Links are relative to the folder's depth, which is the same for both names.
     shutil.rmtree(final, ignore_errors=True)
     os.rename(draft, final)
     register_root(final / "manifest.json", store)
+
+
+def _write_provenance(folder: Path, description: dict[str, Any], store: Store) -> None:
+    """``methods.md``, ``methods.bib`` and the crate, from this plan's specs and the manifests of the store."""
+    from mindeye2.report.methods import write_methods
+
+    records = []
+    for name in description["objects"]:
+        stage, key = name.split("/")
+        frozen = read_frozen(frozen_file(stage, key))
+        manifest = store.manifest(stage, key) if store.has(stage, key) else None
+        records.append(crate.Record(name, frozen["names"], frozen["spec"], manifest))
+    write_methods(
+        folder,
+        run=description["run"],
+        config=description["config"],
+        cells=description["cells"],
+        store=store.root,
+        manifests=[record.manifest for record in records if record.manifest is not None],
+    )
+    files = {
+        name: {"size": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
+        for name in (*TABLE_FILES, *METHODS_FILES)
+    }
+    content = crate.build(run=description["run"], config=description["config"], records=records, files=files)
+    (folder / crate.FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

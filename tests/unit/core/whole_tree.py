@@ -1,6 +1,7 @@
 """Every file of the eight subjects of a dataset, tiny ones that pass for whole."""
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -12,12 +13,12 @@ NETWORKS = ("clip", "lowlevel_vae", "convnext", "unclip", "vae", "captioner", "s
 CONTENT = {".json": b"{}", ".gz": gzip.compress(b"mask"), ".tar": bytes(10240)}
 
 
-def write(root: Path, source: str) -> None:
+def write(root: Path, source: str, sessions: Mapping[int, int] = SESSIONS) -> None:
     """The dataset, captions and weights of a default configuration, in folders of those names below ``root``."""
     needs = layout.stimuli_needs(source, root / "dataset")
-    for subject, sessions in SESSIONS.items():
-        needs += layout.behav_needs(source, subject, sessions)
-        needs += layout.betas_needs(source, subject, sessions, "betas_fithrf_GLMdenoise_RR")
+    for subject, number in sessions.items():
+        needs += layout.behav_needs(source, subject, number)
+        needs += layout.betas_needs(source, subject, number, "betas_fithrf_GLMdenoise_RR")
     for need in needs:
         # Released files have captions of their own: no table to join COCO's by.
         _write(root / need.root / need.paths[-1 if layout.RELEASED_CAPTIONS in need.paths else 0])
