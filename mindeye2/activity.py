@@ -116,4 +116,4 @@ def failures(plan: Plan, store: Store, *, since: float) -> list[str]:
     """What a terminal shows at the end of a run that failed: each stopped object, its last line, its log."""
     now = building(store)
     halted = stopped((node for node in plan.missing(store) if node.id not in now), since=since)
-    return [f"{stop.node.stage} {called(stop.node.names)}: {stop.line} (log: {stop.log})" for stop in halted]
+    return [f"failed: {stop.node.stage} {called(stop.node.names)}: {stop.line} (log: {stop.log})" for stop in halted]

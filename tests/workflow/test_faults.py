@@ -121,6 +121,8 @@ def test_bit_flip_is_found_at_use_set_aside_and_rebuilt(checkout):
     assert answer.returncode != 0
     assert "captions.json: content does not match its sha256" in answer.stdout
     assert "set aside" in answer.stdout
+    (last,) = [line for line in answer.stdout.splitlines() if "(log: logs/refine/" in line]
+    assert last.startswith("failed: refine default/subj01/1sess/seed42: mindeye2: error: reconstruct/")
     assert checkout.snakemake().returncode == 0
     assert checkout.mindeye2("verify", "--config", "micro.yaml").stdout.splitlines()[-1].endswith(", 0 damaged")
 

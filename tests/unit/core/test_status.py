@@ -105,7 +105,7 @@ def test_stopped_job_shows_its_last_line_and_its_log(plan, store, tmp_path):
     assert lines[at + 2] == f"    log: logs/finetune/{node.key}.log"
     assert lines[at + 3] == ""
     assert activity.failures(plan, store, since=0.0) == [
-        f"finetune {called(node.names)}: mindeye2: error: the loss is nan (log: logs/finetune/{node.key}.log)"
+        f"failed: finetune {called(node.names)}: mindeye2: error: the loss is nan (log: logs/finetune/{node.key}.log)"
     ]
     assert activity.failures(plan, store, since=time.time() + 60) == []
 
