@@ -113,9 +113,9 @@ def test_stopped_job_shows_its_last_line_and_its_log(plan, store, tmp_path):
 def test_ten_thousand_objects_take_under_two_seconds(plan, store):
     node = of(plan, "evaluate")[0]
     put_many(store, node, 10_000)
-    started = time.perf_counter()
+    started = time.process_time()
     *_, space = status.describe(plan, store)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert "9.8 KiB, of which 0 B of this run" in space
 
 

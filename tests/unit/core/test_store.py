@@ -185,6 +185,6 @@ def test_lookup_of_ten_thousand_objects_is_one_listing(tmp_path):
     store = Store(tmp_path)
     for number in range(10_000):
         (tmp_path / "betas" / f"{number:020x}").mkdir(parents=True)
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(store.keys("betas")) == 10_000
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
