@@ -127,6 +127,14 @@ def test_bit_flip_is_found_at_use_set_aside_and_rebuilt(checkout):
     assert checkout.mindeye2("verify", "--config", "micro.yaml").stdout.splitlines()[-1].endswith(", 0 damaged")
 
 
+def test_tables_that_are_gone_are_built_again_though_their_view_is_there(checkout):
+    assert checkout.snakemake().returncode == 0
+    for stage in ("evaluate", "tables"):
+        shutil.rmtree(store_of(checkout) / stage / row_of(checkout, stage)["key"])
+    assert checkout.snakemake().returncode == 0
+    assert row_of(checkout, "tables")["state"] == row_of(checkout, "evaluate")["state"] == "stored"
+
+
 def test_verify_reports_and_sets_aside(checkout):
     row = row_of(checkout, "finetune")
     path = store_of(checkout) / "finetune" / row["key"] / "model.safetensors"
