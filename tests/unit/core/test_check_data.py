@@ -1,6 +1,5 @@
 """check-data on trees of every source: whole, with holes, truncated, and of NSD's full extent."""
 
-
 import numpy as np
 import pytest
 import whole_tree
