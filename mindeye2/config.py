@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from mindeye2.errors import UserError
 from mindeye2.presets import PRESETS
+from mindeye2.section import Section
 from mindeye2.settings import (
     Behav,
     Betas,
@@ -22,7 +23,6 @@ from mindeye2.settings import (
     Reconstruct,
     Refine,
     Run,
-    Section,
     Simulate,
     Stimuli,
     Storage,

@@ -57,6 +57,7 @@ PLUMBING = frozenset(
         "reference",
         "reproduce",
         "runner",
+        "section",
         "settings",
         "sources",
         "specs",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mindeye2.settings import Section
+from mindeye2.section import Section
 
 S = TypeVar("S", bound=Section)
 

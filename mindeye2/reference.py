@@ -5,7 +5,7 @@ from pydantic_core import PydanticUndefined
 
 from mindeye2.config import Config
 from mindeye2.presets import PRESETS
-from mindeye2.settings import Section
+from mindeye2.section import Section
 
 INTRODUCTION = """# Settings
 

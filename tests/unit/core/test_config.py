@@ -6,7 +6,8 @@ import pytest
 
 from mindeye2.config import Config, load_config, parse_config
 from mindeye2.errors import UserError
-from mindeye2.settings import Finetune, Section, since, unkeyed
+from mindeye2.section import Section, since, unkeyed
+from mindeye2.settings import Finetune
 
 
 @pytest.mark.parametrize(
