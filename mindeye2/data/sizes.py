@@ -15,7 +15,7 @@ VOXELS = {1: 15724, 2: 14278, 3: 15226, 4: 13153, 5: 13039, 6: 17907, 7: 12682, 
 SESSIONS = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
 
 _SHARED_TRIALS = {40: 3000, 32: 2371, 30: 2188}
-_GRIDS = {
+GRIDS = {
     1: (81, 104, 83),
     2: (82, 106, 84),
     3: (81, 106, 82),
@@ -25,6 +25,7 @@ _GRIDS = {
     7: (78, 95, 81),
     8: (80, 103, 78),
 }
+"""Shape (x, y, z) of each subject's volumes in func1pt8mm, in voxels of 1.8 mm."""
 _CHUNK_INDEX = 1.05
 """Each voxel's 750 trials are a chunk of their own, and HDF5 keeps an entry of its index for every chunk."""
 _SAMPLE_BYTES = 12_800
@@ -63,7 +64,7 @@ def official_size(path: str) -> Size | None:
     subject = int(found[1])
     trials = SESSIONS[subject] * TRIALS_PER_SESSION
     if path.startswith("nsddata_betas/"):
-        content = math.prod(_GRIDS[subject]) * TRIALS_PER_SESSION * 2
+        content = math.prod(GRIDS[subject]) * TRIALS_PER_SESSION * 2
         return Size(round(content * _CHUNK_INDEX), False)
     if path.startswith("betas_all_"):
         return Size(trials * VOXELS[subject] * 4, True)

@@ -11,19 +11,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from mindeye2.data import layout
+from mindeye2.data.sizes import GRIDS, SESSIONS, TRIALS_PER_SESSION
 
-SESSIONS = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
-GRIDS = {
-    1: (81, 104, 83),
-    2: (82, 106, 84),
-    3: (81, 106, 82),
-    4: (85, 99, 80),
-    5: (79, 97, 78),
-    6: (85, 113, 83),
-    7: (78, 95, 81),
-    8: (80, 103, 78),
-}
-TRIALS = 750
 VERSION = "betas_fithrf_GLMdenoise_RR"
 NETWORKS = ("clip", "openai_clip", "lowlevel_vae", "vae", "unclip", "captioner", "sdxl", "convnext")
 
@@ -39,7 +28,7 @@ def write(root: Path) -> None:
         folder = nsd / f"nsddata_betas/ppdata/subj{subject:02d}/func1pt8mm/{VERSION}"
         x, y, z = GRIDS[subject]
         for session in range(1, sessions + 1):
-            _hdf5(folder / f"betas_session{session:02d}.hdf5", "betas", (TRIALS, z, y, x), "<i2")
+            _hdf5(folder / f"betas_session{session:02d}.hdf5", "betas", (TRIALS_PER_SESSION, z, y, x), "<i2")
     for path in (layout.EXPERIMENT_DESIGN, layout.STIMULUS_INFO):
         _small(nsd / path, b"MATLAB or CSV")
     for path in layout.CAPTIONS.values():
