@@ -30,11 +30,11 @@ haxby: setup  ## real fMRI: Haxby et al. 2001, one slice -> results/haxby/report
 	$(RUN) --configfile config/haxby.yaml
 	@echo "open results/haxby/report.html"
 
-test: setup lint  ## lint, unit, parity and workflow tests
-	$(BIN)/pytest
+test: lint test-unit  ## lint, unit, parity and workflow tests
+	$(BIN)/pytest tests/workflow
 
-test-unit: setup  ## the quick ones
-	$(BIN)/pytest tests/unit tests/parity
+test-unit: setup  ## the quick ones, unit and parity, as many at once as there are cores
+	$(BIN)/pytest -n $(CORES) tests/unit tests/parity
 
 lint: setup  ## ruff and snakefmt; snakemake --lint runs with the workflow tests
 	$(BIN)/ruff check .
