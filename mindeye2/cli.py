@@ -62,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     exporting.add_argument("folder", type=Path, metavar="DIR", help="folder with model.safetensors and model.json")
     exporting.add_argument("--out", type=Path, required=True, metavar="FILE", help="new file")
 
+    unclip = commands.add_parser("import-unclip", help="turn a released SDXL-unCLIP checkpoint into diffusers' folders")
+    unclip.add_argument("file", type=Path, metavar="FILE", help="unclip6_epoch0_step110000.ckpt, or .safetensors")
+    unclip.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, gets unet and vae")
+    for network in ("unet", "vae"):
+        use = f"diffusers' config.json of another {network} than the released one's"
+        unclip.add_argument(f"--{network}-config", type=Path, metavar="FILE", help=use)
+
     lock = commands.add_parser("lock", help="record the present code of stages in code.lock")
     how = lock.add_mutually_exclusive_group(required=True)
     how.add_argument("--same", nargs="+", metavar="STAGE", help="gives the same results as before (or: all)")
@@ -261,6 +268,16 @@ def _export_weights(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _import_unclip(arguments: argparse.Namespace) -> int:
+    from mindeye2.import_unclip import import_unclip
+
+    found = import_unclip(
+        arguments.file, arguments.out, unet_config=arguments.unet_config, vae_config=arguments.vae_config
+    )
+    print(f"{arguments.out}: {found}")
+    return 0
+
+
 def _lock(arguments: argparse.Namespace) -> int:
     from mindeye2.identity import update_lock
 
@@ -289,6 +306,7 @@ COMMANDS = {
     "verify": _verify,
     "import-weights": _import_weights,
     "export-weights": _export_weights,
+    "import-unclip": _import_unclip,
     "lock": _lock,
     "view": _view,
 }

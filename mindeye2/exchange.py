@@ -1,15 +1,11 @@
 """Weights of released MindEye2 models: into a folder of ours, and back."""
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-
-from safetensors import SafetensorError
 
 from mindeye2.config import Config
 from mindeye2.data.recordings import count_voxels
+from mindeye2.drafts import draft
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.released import read_released, write_released
@@ -44,8 +40,8 @@ def import_weights(
     groups = GROUPS if config is None else config.model.lowlevel_groups
     model = from_released(state, subjects=subjects, lowlevel_groups=groups, origin=file)
     model.metadata["origin"] = {"file": file.name, "sha256": sha256_with_progress(file)}
-    with _draft(out) as draft:
-        model.save(draft)
+    with draft(out) as folder:
+        model.save(folder)
     return model
 
 
@@ -57,8 +53,8 @@ def export_weights(folder: Path, out: Path) -> None:
     if out.exists():
         raise UserError(f"{out}: exists already; choose another --out, or remove it first")
     state = to_released(MindEye.load(folder))
-    with _draft(out) as draft:
-        write_released(draft, state)
+    with draft(out) as file:
+        write_released(file, state)
 
 
 def describe(model: MindEye) -> str:
@@ -93,21 +89,3 @@ def _check_ridges(file: Path, voxels: Sequence[int], subjects: Sequence[int], co
 def named(subjects: Sequence[int]) -> str:
     """``subject 1`` or ``subjects 2, 5``."""
     return f"subject{'s' if len(subjects) > 1 else ''} {', '.join(map(str, subjects))}"
-
-
-@contextmanager
-def _draft(final: Path) -> Iterator[Path]:
-    """A name beside ``final`` to write to; it gets its real name when everything is written, or goes."""
-    draft = final.with_name(f".{final.name}.{os.getpid()}")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.rename(final)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise UserError(f"{final}: cannot be written ({said}); make room or choose another --out") from None
-    finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        elif draft.exists():
-            draft.unlink()

@@ -1,7 +1,6 @@
 """Frozen networks against outputs of the original code, same weights, loaded from folders as users have them."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from diffusers.loaders.single_file_utils import (
 from gold_models import GOLD as MINDEYE2_GOLD
 from gold_models import arrays, assert_close, numbers
 from safetensors.torch import load_file, save_file
+from stability_layout import SIZES, UNET, VAE, gold, part_of
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from mindeye2.errors import UserError
@@ -22,39 +22,6 @@ from mindeye2.frozen.convnext import ConvNeXtTeacher
 from mindeye2.frozen.sdxl import load_text_tower
 from mindeye2.frozen.unclip import load_unet, size_vector
 from mindeye2.frozen.vae import Vae
-
-GOLD = Path(__file__).parents[1] / "gold"
-SIZES = json.loads((GOLD / "generators/config.json").read_text())["config"]
-UNET = {
-    "block_out_channels": [32, 64, 96],
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "layers_per_block": 2,
-    "transformer_layers_per_block": SIZES["td"],
-    "attention_head_dim": [4, 8, 12],
-    "use_linear_projection": True,
-    "norm_num_groups": 32,
-    "cross_attention_dim": SIZES["ctx"],
-    "class_embed_type": "projection",
-    "projection_class_embeddings_input_dim": SIZES["adm"],
-}
-VAE = {
-    "block_out_channels": [32] * 4,
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "norm_num_groups": 32,
-    "scaling_factor": 0.13025,
-}
-
-
-def gold(name):
-    return load_file(GOLD / f"generators/{name}.safetensors")
-
-
-def part_of(checkpoint, prefix):
-    return {name.removeprefix(prefix): value for name, value in checkpoint.items() if name.startswith(prefix)}
 
 
 def write(folder, config, tensors, name="model"):
