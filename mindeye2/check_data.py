@@ -42,8 +42,8 @@ class _Survey(Fingerprints):
         self.needs |= dict.fromkeys(needs)
         return {}
 
-    def network(self, name: str, place: Path | None = None) -> dict[str, dict]:
-        self.networks[name] = place or self.root("weights") / name
+    def network(self, name: str, place: Path | None = None, *, inside: str | None = None) -> dict[str, dict]:
+        self.networks[name] = place or self.root("weights") / Path(inside or name).expanduser()
         if place is None:
             self.required.add(name)
         return {}
@@ -118,7 +118,7 @@ def _network(place: Path, name: str, needed: bool) -> Group:
         _add(group, path)
     if needed and not group.there:
         group.needed = 1
-        group.missing[f"weights/{name}/"] = None
+        group.missing[f"weights/{place.name}/"] = None
     return group
 
 

@@ -207,7 +207,8 @@ class _Branch:
                 name,
                 {"refine": config.refine.keyed(), "seed": seed},
                 {"reconstruct": reconstruct},
-                self._networks(["sdxl", "vae"]),
+                {**self.prints.network("sdxl", inside=config.refine.weights), **self.prints.network("vae")},
+                {"sdxl": self.prints.root("weights") / Path(config.refine.weights).expanduser()},
             )
         return finetune, reconstruct, refine
 

@@ -9,7 +9,13 @@ RELEASED: dict[str, dict[str, Any]] = {
     "betas": {"scope": "session", "statistics": "training", "dtype": "float32"},
     "targets": {"pixel_range": "legacy01"},
     "model": {"backbone": "legacy_mixer"},
-    "reconstruct": {"repeats": "legacy", "prior_steps": 20, "steps": 38, "guidance": 5.0},
+    "reconstruct": {
+        "repeats": "legacy",
+        "prior_steps": 20,
+        "steps": 38,
+        "guidance": 5.0,
+        "unconditional": "legacy",
+    },
     "refine": {"steps": 25, "strength": 0.5, "guidance": 5.0},
     "evaluate": {"repeats": "legacy", "antialias": False, "blend_weight": 0.25},
 }

@@ -71,12 +71,13 @@ class Fingerprints:
         """Fingerprints of the files behind ``needs``; UserError names the first one that is missing."""
         return {f"{root}/{path}": self.of(root, path) for root, path in layout.found(self.root, needs)}
 
-    def network(self, name: str, place: Path | None = None) -> dict[str, dict]:
+    def network(self, name: str, place: Path | None = None, *, inside: str | None = None) -> dict[str, dict]:
         """Fingerprints of every file of a frozen network; UserError where there is none.
 
-        ``place`` is where it lies, its folder in paths.weights unless given; the files' names do not tell it.
+        It lies at ``place``, or in paths.weights as ``inside``, a folder or file, by default of its own name; the
+        names in the answer do not tell where.
         """
-        place = place or self.root("weights") / name
+        place = place or self.root("weights") / Path(inside or name).expanduser()
         files = network_files(name, place)
         if not files:
             raise UserError(

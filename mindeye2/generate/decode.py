@@ -9,7 +9,14 @@ from torch import Tensor
 
 from mindeye2.frozen.unclip import size_vector
 from mindeye2.frozen.vae import Vae
-from mindeye2.generate.unclip import PixelRange, decoded_to_pictures, draw_noise, unclip_latents
+from mindeye2.generate.unclip import (
+    PixelRange,
+    Sampler,
+    Unconditional,
+    decoded_to_pictures,
+    draw_noise,
+    unclip_latents,
+)
 from mindeye2.shapes import Images, Latents, Tokens
 
 STORED_PX = 256
@@ -22,9 +29,20 @@ PIXELS_AT_ONCE = 768**2
 class Decoder:
     """CLIP tokens to pictures, by an unCLIP network and its VAE."""
 
-    def __init__(self, unet, vae: Vae, *, pixel_range: PixelRange, steps: int, guidance: float):
+    def __init__(
+        self,
+        unet,
+        vae: Vae,
+        *,
+        pixel_range: PixelRange,
+        steps: int,
+        guidance: float,
+        unconditional: Unconditional = "legacy",
+        sampler: Sampler = "euler",
+    ):
         self.unet, self.vae = unet, vae
-        self.pixel_range, self.steps, self.guidance = pixel_range, steps, guidance
+        self.pixel_range, self.unconditional = pixel_range, unconditional
+        self.sampling = {"steps": steps, "guidance": guidance, "sampler": sampler}
         self.side = unet.config.sample_size * vae.factor
 
     @property
@@ -36,13 +54,17 @@ class Decoder:
     ) -> Float[Tensor, "batch 3 stored_px stored_px"]:
         """Pictures in [0, 1]; generators: one per picture, on the CPU."""
         cells = self.unet.config.sample_size
-        noise = draw_noise(generators, latent_shape=(4, cells, cells), token_shape=tuple(tokens.shape[1:]))
+        noise = draw_noise(
+            generators,
+            latent_shape=(4, cells, cells),
+            token_shape=tuple(tokens.shape[1:]),
+            unconditional=self.unconditional,
+        )
         latents = unclip_latents(
             self.unet,
             tokens=tokens,
-            vector=size_vector(self.unet, self.side, self.side, len(tokens)),
-            steps=self.steps,
-            guidance=self.guidance,
+            vector=size_vector(self.unet, self.side, self.side, len(tokens)).to(tokens.device),
+            **self.sampling,
             **{name: draw.to(tokens.device) for name, draw in noise._asdict().items()},
         )
         decoded = torch.cat([self.vae.decode(part) for part in latents.split(max(1, PIXELS_AT_ONCE // self.side**2))])

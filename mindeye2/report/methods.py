@@ -277,19 +277,21 @@ class Methods:
             return "No pictures were decoded."
         sdxl = "" if self.facts.own_networks else self.cite("podell2023sdxl")
         git = "" if self.facts.own_networks else self.cite("wang2022git")
+        solver = {"euler": "", "dpmpp_2m": " of DPM-Solver++(2M)"}
+        away = " away from tokens of zeros" if reconstruct.unconditional == "zeros" else ""
         few = f"The first {reconstruct.num_images} test pictures were decoded. " if reconstruct.num_images else ""
         text = (
             f"{few}Tokens were sampled from the prior in {reconstruct.prior_steps} steps and decoded by an unCLIP "
-            f"network on Stable Diffusion XL{sdxl} in {reconstruct.steps} steps (guidance {reconstruct.guidance:g}); "
-            f"GIT{git} captioned them."
+            f"network on Stable Diffusion XL{sdxl} in {reconstruct.steps} steps{solver[reconstruct.sampler]} (guidance "
+            f"{reconstruct.guidance:g}{away}); GIT{git} captioned them."
         )
         if refine.strength == 0:
             return _join(text, "The pictures were not refined.")
         prompt = "prompted by that caption" if refine.prompt == "caption" else "without a prompt"
         refined = (
             f"Stable Diffusion XL then refined the pictures, {prompt}: image to image with the last "
-            f"{int(refine.steps * refine.strength)} of {refine.steps} steps (strength {refine.strength:g}, guidance "
-            f"{refine.guidance:g})."
+            f"{int(refine.steps * refine.strength)} of {refine.steps} steps{solver[refine.sampler]} (strength "
+            f"{refine.strength:g}, guidance {refine.guidance:g})."
         )
         return _join(text, refined)
 

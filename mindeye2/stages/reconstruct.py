@@ -16,7 +16,7 @@ from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.unclip import load_unet
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.decode import Decoder, blurry_pictures
-from mindeye2.generate.device import compute_in_half, default_device
+from mindeye2.generate.device import compute_in_half, default_device, enough_memory, put_on
 from mindeye2.generate.encode import encode_images
 from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
@@ -57,8 +57,13 @@ def run(job: Job) -> None:
     brain, latents = _keep(encode_images(model, torch.from_numpy(betas).float(), rows), job.work, count)
 
     if count:
-        _decode(job, settings, model, images[:count], brain, latents, device)
-        _caption(job, settings, device)
+        rows = Rows(job.work, count)
+        with enough_memory("reconstruct", settings.batch_size, offload=settings.offload):
+            tokens = _sample_prior(job, settings, model, images[rows.done : count], brain[rows.done :])
+            # The next networks need its place.
+            del model
+            _decode(job, settings, rows, images[:count], tokens, latents, device)
+            _caption(job, settings, device)
         kinds = ("lowlevel", "unrefined") if latents is not None else ("unrefined",)
         contact_sheet({kind: read_array(job.work / f"{kind}.npy") for kind in kinds}).save(job.work / "pictures.png")
 
@@ -95,46 +100,62 @@ def _keep(chunks: Iterable[Encoded], work: Path, count: int) -> tuple[Tensor, Te
     return torch.cat(tokens), torch.cat(latents) if latents else None
 
 
+def _sample_prior(job: Job, settings: Reconstruct, model: MindEye, images: np.ndarray, brain: Tensor) -> Tensor:
+    """CLIP tokens of ``images`` in float32, on the CPU; an image's draws come from generators of its own."""
+    device, tokens = next(model.parameters()).device, [brain[:0]]
+    progress = Progress("reconstruct, prior", len(images))
+    for first in range(0, len(images), settings.batch_size):
+        batch = slice(first, first + settings.batch_size)
+        generators = _generators(job, images[batch], "prior")
+        sampled = model.prior.sample(brain[batch].to(device), steps=settings.prior_steps, generators=generators)
+        tokens.append(sampled.cpu())
+        progress.advance(len(generators))
+    progress.close()
+    return torch.cat(tokens)
+
+
+def _generators(job: Job, images: np.ndarray, purpose: str) -> list[torch.Generator]:
+    """One per image, of a stream of its own."""
+    root = (job.config["seed"], "reconstruct", job.config["subject"])
+    return [torch_generator(*root, int(image), purpose) for image in images]
+
+
 def _decode(
     job: Job,
     settings: Reconstruct,
-    model: MindEye,
+    rows: Rows,
     images: np.ndarray,
-    brain: Tensor,
+    tokens: Tensor,
     latents: Tensor | None,
     device: torch.device,
 ) -> None:
     """Write prior.npy, unrefined.npy and lowlevel.npy, batch by batch, going on after a kill.
 
-    All draws of an image come from generators of its own, so no picture depends on the batch that it is in.
+    ``tokens`` are those of the images that are not done. All draws of an image come from generators of its own, so no
+    picture depends on the batch that it is in.
     """
-    rows = Rows(job.work, len(images))
     if rows.done == rows.count:
         return
     weights, stored_unet = job.paths["weights"], None if device.type == "cuda" else torch.float32
+    unet = compute_in_half(load_unet(weights / "unclip", dtype=stored_unet), device, compiled=settings.compile)
+    vae = Vae.load(weights / "vae")
+    blur = None if latents is None else Vae.load(weights / job.config["lowlevel_vae"])
+    put_on(device, [unet, *(part.network for part in (vae, blur) if part)], offload=settings.offload)
     decoder = Decoder(
-        compute_in_half(load_unet(weights / "unclip", dtype=stored_unet).to(device)),
-        Vae.load(weights / "vae").to(device),
+        unet,
+        vae,
         pixel_range=job.config["pixel_range"],
         steps=settings.steps,
         guidance=settings.guidance,
+        unconditional=settings.unconditional,
+        sampler=settings.sampler,
     )
-    blur = None if latents is None else Vae.load(weights / job.config["lowlevel_vae"]).to(device)
 
     progress = Progress("reconstruct, steps", rows.count * settings.steps, done=rows.done * settings.steps)
-    decoder.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(inputs[0]) // 2))
-    while rows.done < rows.count:
-        batch = slice(rows.done, rows.done + settings.batch_size)
-        streams = [(job.config["seed"], "reconstruct", job.config["subject"], int(image)) for image in images[batch]]
-        prior = model.prior.sample(
-            brain[batch].to(device),
-            steps=settings.prior_steps,
-            generators=[torch_generator(*stream, "prior") for stream in streams],
-        )
-        made = {
-            "prior": prior,
-            "unrefined": decoder(prior, [torch_generator(*stream, "unclip") for stream in streams]),
-        }
+    unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(inputs[0]) // 2))
+    for prior in tokens.split(settings.batch_size):
+        batch = slice(rows.done, rows.done + len(prior))
+        made = {"prior": prior, "unrefined": decoder(prior.to(device), _generators(job, images[batch], "unclip"))}
         if blur is not None:
             made["lowlevel"] = blurry_pictures(blur, latents[batch].to(device), decoder.stored_px)
         rows.write(**{name: as_half(values, f"{name} from row {rows.done}") for name, values in made.items()})

@@ -1,14 +1,16 @@
 """Unrefined pictures and their captions to refined pictures."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from mindeye2.errors import UserError
 from mindeye2.frozen.sdxl import load_pipeline
 from mindeye2.generate.decode import at_side
-from mindeye2.generate.device import compute_in_half, default_device
+from mindeye2.generate.device import compute_in_half, default_device, enough_memory
 from mindeye2.generate.refine import refine_pictures
 from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
@@ -32,6 +34,8 @@ def run(job: Job) -> None:
         problem = f"{len(captions)} captions, {len(unrefined)} pictures, {len(images)} test images"
         raise damaged(source / "captions.json", problem)
     images = images[: len(unrefined)]
+    if settings.prompt == "caption":
+        _check_words(captions, images, source / "captions.json")
     prompts = captions if settings.prompt == "caption" else [""] * len(captions)
 
     steps = int(settings.steps * settings.strength)
@@ -39,25 +43,29 @@ def run(job: Job) -> None:
     if rows.done < rows.count:
         _quiet()
         stored_unet = None if device.type == "cuda" else torch.float32
-        pipeline = load_pipeline(weights / "sdxl", weights / "vae", dtype=stored_unet).to(device)
-        compute_in_half(pipeline.unet)
+        sdxl = job.networks.get("sdxl", weights / "sdxl")
+        pipeline = load_pipeline(sdxl, weights / "vae", dtype=stored_unet, sampler=settings.sampler)
+        compute_in_half(pipeline.unet, device, compiled=settings.compile)
+        if settings.offload and device.type == "cuda":
+            pipeline.enable_model_cpu_offload(device=device)
+        else:
+            pipeline.to(device)
         pipeline.vae.enable_slicing()
-        # The autoencoder is float32 already; the pipeline would "upcast" it, with a warning, at every call.
-        pipeline.vae.register_to_config(force_upcast=False)
 
         progress = Progress("refine, steps", rows.count * steps, done=rows.done * steps)
         pipeline.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(output[0]) // 2))
         while rows.done < rows.count:
             batch = slice(rows.done, rows.done + settings.batch_size)
-            refined = refine_pictures(
-                pipeline,
-                pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
-                prompts=prompts[batch],
-                generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
-                steps=settings.steps,
-                strength=settings.strength,
-                guidance=settings.guidance,
-            )
+            with enough_memory("refine", settings.batch_size, offload=settings.offload):
+                refined = refine_pictures(
+                    pipeline,
+                    pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
+                    prompts=prompts[batch],
+                    generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
+                    steps=settings.steps,
+                    strength=settings.strength,
+                    guidance=settings.guidance,
+                )
             stored = at_side(refined, unrefined.shape[-1])
             rows.write(refined=as_half(stored, f"refined from row {rows.done}"))
         progress.close()
@@ -66,6 +74,16 @@ def run(job: Job) -> None:
     if (source / "lowlevel.npy").exists():
         columns = {"lowlevel": read_pictures(source / "lowlevel.npy"), **columns}
     contact_sheet(columns).save(job.work / "pictures.png")
+
+
+def _check_words(captions: list[str], images: np.ndarray, origin: Path) -> None:
+    """UserError that names the first caption without a word: there is nothing in it to refine a picture towards."""
+    for image, caption in zip(images, captions, strict=True):
+        if not any(character.isalnum() for character in caption):
+            raise UserError(
+                f"{origin}: the caption of image {image} is {caption!r}, without a word to refine the picture towards; "
+                "set refine.prompt: empty, or check the captioner in paths.weights"
+            )
 
 
 def _quiet() -> None:

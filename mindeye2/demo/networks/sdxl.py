@@ -9,8 +9,9 @@ from torch import Tensor
 from mindeye2.demo.networks.diffusion import SIZES_PX, Denoising, encode_all
 from mindeye2.demo.networks.fit import Recipe, Run, draw_rows, fit
 from mindeye2.demo.networks.scenes import vocabulary
-from mindeye2.demo.networks.text import CONTEXT, END, clip_tokenizer, merges, vocab_size
+from mindeye2.demo.networks.text import merges, vocab_size
 from mindeye2.demo.networks.unclip import SHAPE
+from mindeye2.frozen.tokenizer import CONTEXT, END, clip_tokenizer
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.refine import NEGATIVE_PROMPT
 

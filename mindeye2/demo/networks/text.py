@@ -5,12 +5,10 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from open_clip.tokenizer import bytes_to_unicode
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-CONTEXT = 77
+from mindeye2.frozen.tokenizer import CONTEXT
 
 
 def merges(words: list[str]) -> list[tuple[str, str]]:
@@ -43,14 +41,6 @@ def write_merges(found: list[tuple[str, str]], path: Path) -> None:
 def vocab_size(found: list[tuple[str, str]]) -> int:
     """Bytes, bytes that end a word, merges, start and end."""
     return 512 + len(found) + 2
-
-
-def clip_tokenizer(found: list[tuple[str, str]], *, pad: str) -> CLIPTokenizer:
-    """Stock ``CLIPTokenizer``; ids as open_clip numbers them, so that the end token has the largest."""
-    letters = list(bytes_to_unicode().values())
-    symbols = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, found), START, END]
-    vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
-    return CLIPTokenizer(vocab=vocabulary, merges=found, pad_token=pad, model_max_length=CONTEXT)
 
 
 def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:

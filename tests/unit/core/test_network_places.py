@@ -1,11 +1,15 @@
 """Where a metric's network is found, and that what is found is in the key wherever it lies."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mindeye2.config import load_config
+from mindeye2.errors import UserError
 from mindeye2.networks import find_network, network_files
 from mindeye2.plan import make_plan
 from mindeye2.specs import freeze, frozen_file
@@ -86,3 +90,48 @@ def test_the_key_tells_what_was_found_and_the_job_where(caches, monkeypatch):
     assert sources[f"weights/alexnet/{ALEXNET}"]["size"] == 1
     put(path, "y")
     assert evaluate("evaluate.usual_caches=true")[0] not in (key, without)
+
+
+def test_the_refiner_is_its_content_wherever_it_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(HAXBY.parents[1])
+    shipped = Path("mindeye2/demo/weights").resolve()
+
+    def planned(*assignments):
+        plan = make_plan(load_config(HAXBY, assignments), tmp_path / ".plan")
+        (cell,) = plan.cells
+        return plan, cell.refine[0]
+
+    plan, usual = planned()
+    assert usual.networks == {"sdxl": Path("mindeye2/demo/weights/sdxl")}
+    copy = tmp_path / "zavychroma"
+    shutil.copytree(shipped / "sdxl", copy)
+    _, same = planned(f"refine.weights={copy}")
+    assert same.key == usual.key and same.networks == {"sdxl": copy}
+
+    file = tmp_path / "zavychroma.safetensors"
+    save_file({"one": np.zeros(1)}, file)
+    other_plan, other = planned(f"refine.weights={file}")
+    assert other.key != usual.key and "weights/sdxl/zavychroma.safetensors" in other.spec["sources"]
+    changed = {node.stage for node in other_plan.nodes.values() if node.id not in plan.nodes}
+    assert changed == {"refine", "evaluate", "tables"}
+    with pytest.raises(UserError, match=r"none\.safetensors: no such network"):
+        planned("refine.weights=none.safetensors")
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["reconstruct.compile=true", "reconstruct.offload=true", "refine.compile=true", "reconstruct.sampler=euler"],
+)
+def test_what_changes_no_picture_is_in_no_key(tmp_path, monkeypatch, assignment):
+    monkeypatch.chdir(HAXBY.parents[1])
+    keys = [set(make_plan(load_config(HAXBY, given), tmp_path / ".plan").nodes) for given in ((), (assignment,))]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("assignment", ["reconstruct.sampler=dpmpp_2m", "reconstruct.unconditional=zeros"])
+def test_what_changes_pictures_is_in_the_keys(tmp_path, monkeypatch, assignment):
+    monkeypatch.chdir(HAXBY.parents[1])
+    before, after = (
+        set(make_plan(load_config(HAXBY, given), tmp_path / ".plan").nodes) for given in ((), (assignment,))
+    )
+    assert {name.split("/")[0] for name in after - before} == {"reconstruct", "refine", "evaluate", "tables"}

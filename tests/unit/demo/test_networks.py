@@ -15,7 +15,8 @@ from mindeye2.demo.networks.fit import Recipe, Run, fit, learning_rate
 from mindeye2.demo.networks.manifest import FILE, digest, weight_files
 from mindeye2.demo.networks.quality import WEIGHTS, measure, named_right
 from mindeye2.demo.networks.scenes import Scenes, draw, vocabulary
-from mindeye2.demo.networks.text import END, clip_tokenizer, merges, vocab_size, word_tokenizer, write_merges
+from mindeye2.demo.networks.text import merges, vocab_size, word_tokenizer, write_merges
+from mindeye2.frozen.tokenizer import END, clip_tokenizer
 from mindeye2.generate.refine import NEGATIVE_PROMPT
 
 LARGEST_BYTES = 20 * 2**20

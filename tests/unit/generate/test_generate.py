@@ -1,12 +1,15 @@
 """Samplers, decoding and blending on small networks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from mindeye2.errors import UserError
 from mindeye2.generate.decode import at_side
-from mindeye2.generate.device import compute_in_half
+from mindeye2.generate.device import InHalf, compute_in_half, enough_memory
 from mindeye2.generate.refine import NEGATIVE_PROMPT, blend, sampling_arguments
 from mindeye2.generate.sheet import contact_sheet, to_bytes
 from mindeye2.generate.sigmas import sampling_schedule, training_sigmas
@@ -38,11 +41,13 @@ def generators(images, seed=42):
 
 
 @torch.inference_mode()
-def decode(unet, images, *, seed=42, guidance=5.0, steps=4):
-    noise = draw_noise(generators(images, seed), latent_shape=(4, 8, 8), token_shape=(TOKENS, WIDTH))
+def decode(unet, images, *, seed=42, guidance=5.0, steps=4, unconditional="legacy", sampler="euler"):
+    shapes = {"latent_shape": (4, 8, 8), "token_shape": (TOKENS, WIDTH)}
+    noise = draw_noise(generators(images, seed), unconditional=unconditional, **shapes)
     tokens = torch.stack([torch.randn(TOKENS, WIDTH, generator=torch_generator(0, image)) for image in images])
     vector = torch.linspace(0, 1, ADM).expand(len(images), -1)
-    return unclip_latents(unet, tokens=tokens, vector=vector, steps=steps, guidance=guidance, **noise._asdict())
+    how = {"steps": steps, "guidance": guidance, "sampler": sampler}
+    return unclip_latents(unet, tokens=tokens, vector=vector, **how, **noise._asdict())
 
 
 def test_schedule_has_the_published_numbers():
@@ -55,10 +60,60 @@ def test_schedule_has_the_published_numbers():
     assert training_sigmas()[0].item() == pytest.approx(0.0291672, abs=1e-7)
 
 
-def test_a_picture_depends_on_neither_its_batch_nor_its_place_in_it(unet):
-    together = decode(unet, [3, 8, 1, 5])
-    torch.testing.assert_close(decode(unet, [1])[0], together[2], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(decode(unet, [5, 3])[1], together[0], atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("unconditional", ["legacy", "zeros"])
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m"])
+def test_a_picture_depends_on_neither_its_batch_nor_its_place_in_it(unet, unconditional, sampler):
+    """To float32's rounding: matrix products of another size are summed in another order."""
+    how = {"unconditional": unconditional, "sampler": sampler}
+    together = decode(unet, [3, 8, 1, 5], **how)
+    torch.testing.assert_close(decode(unet, [1], **how)[0], together[2], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(decode(unet, [5, 3], **how)[1], together[0], atol=1e-4, rtol=1e-4)
+    # In a batch of the same size a picture is the same to the last bit wherever it stands.
+    assert torch.equal(decode(unet, [5, 1, 8, 3], **how), together[[3, 2, 1, 0]])
+
+
+def test_tokens_of_zeros_change_nothing_but_the_unconditional_branch(unet):
+    shapes = {"latent_shape": (4, 8, 8), "token_shape": (TOKENS, WIDTH)}
+    legacy = draw_noise(generators([3, 4]), **shapes)
+    zeros = draw_noise(generators([3, 4]), unconditional="zeros", **shapes)
+    assert not zeros.uncond_tokens.any() and zeros.uncond_tokens.shape == legacy.uncond_tokens.shape
+    for name in ("z", "noise", "offset"):
+        assert torch.equal(getattr(zeros, name), getattr(legacy, name))
+    difference = (decode(unet, [3], unconditional="zeros") - decode(unet, [3])).abs().max()
+    assert difference > 1e-2
+    alone = [decode(unet, [3], unconditional=kind, guidance=1.0) for kind in ("zeros", "legacy")]
+    torch.testing.assert_close(*alone, atol=1e-4, rtol=1e-4)
+
+
+class Gaussian:
+    """The perfect noise estimate where pictures are N(0, 4): ε = x·σ/(4 + σ²); counts its calls."""
+
+    dtype = torch.float32
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, scaled, timestep, **conditions):
+        self.calls += 1
+        sigma = training_sigmas()[int(timestep)]
+        x = scaled * (sigma**2 + 1) ** 0.5
+        return SimpleNamespace(sample=x * sigma / (4 + sigma**2))
+
+
+def test_fifteen_second_order_steps_come_nearer_to_the_solution_than_the_published_38():
+    """x(0) = x(σ₀)·2/√(4 + σ₀²) solves the sampler's differential equation exactly."""
+    noise = draw_noise(generators([3]), latent_shape=(4, 8, 8), token_shape=(TOKENS, WIDTH))
+    start = noise.z + 14.614641 * (noise.noise + 0.04 * noise.offset[:, None, None, None])
+    exact = start * 2 / (4 + 14.614641**2) ** 0.5
+    errors = {}
+    for sampler, steps in (("euler", 38), ("dpmpp_2m", 15), ("dpmpp_2m", 38)):
+        network = Gaussian()
+        given = {"tokens": torch.ones(1, TOKENS, WIDTH), "vector": torch.zeros(1, ADM)}
+        found = unclip_latents(network, **given, **noise._asdict(), steps=steps, sampler=sampler)
+        assert network.calls == steps
+        errors[sampler, steps] = (found - exact).abs().max()
+    assert errors["dpmpp_2m", 15] < errors["euler", 38]
+    assert errors["dpmpp_2m", 38] < errors["euler", 38] / 4
 
 
 def test_same_seed_same_picture_other_seed_or_image_another(unet):
@@ -131,7 +186,49 @@ def test_refinement_is_called_with_the_published_arguments():
 
 def test_on_the_cpu_a_network_keeps_its_precision(unet):
     before = unet.forward
-    assert compute_in_half(unet).forward == before
+    assert compute_in_half(unet, torch.device("cpu"), compiled=True).forward == before
+    assert unet.dtype == torch.float32
+
+
+def seen_by(calls):
+    def forward(sample, timestep, return_dict, **conditions):
+        calls.append({"sample": sample, "timestep": timestep, **conditions})
+        return (2 * sample,)
+
+    return forward
+
+
+def test_half_precision_is_inside_the_network_alone():
+    calls = []
+    network = InHalf(seen_by(calls), compiled=False)
+    times = {"text_embeds": torch.ones(2, 3), "time_ids": torch.full((2, 6), 768.0)}
+    given = {"encoder_hidden_states": torch.ones(2, 5, 4), "added_cond_kwargs": times, "timestep_cond": None}
+    found = network(torch.full((2, 4, 8, 8), 0.3), torch.tensor(947.3), **given).sample
+    assert found.dtype == torch.float32 and found.unique().item() == pytest.approx(0.6, abs=1e-3)
+    (call,) = calls
+    halves = (call["sample"], call["encoder_hidden_states"], *call["added_cond_kwargs"].values())
+    assert {value.dtype for value in halves} == {torch.float16}
+    assert call["timestep"].dtype == torch.float32 and call["timestep_cond"] is None
+    assert network(torch.ones(1, 1), torch.tensor(1), return_dict=False)[0].dtype == torch.float32
+
+
+def test_a_smaller_last_batch_is_filled_up_for_a_compiled_network(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
+    network = InHalf(seen_by(calls), compiled=True)
+    network(torch.zeros(6, 2), torch.tensor(1), class_labels=torch.zeros(6, 3))
+    last = torch.arange(8.0).view(4, 2)
+    found = network(last, torch.tensor(1), class_labels=torch.zeros(4, 3)).sample
+    assert torch.equal(found, 2 * last)
+    assert [(len(call["sample"]), len(call["class_labels"])) for call in calls] == [(6, 6), (6, 6)]
+
+
+def test_the_last_resort_against_too_little_memory_is_another_gpu():
+    said = pytest.raises(UserError, match=r"reconstruct\.batch_size: 1 .* use a GPU with more")
+    with said, enough_memory("reconstruct", 1, offload=True):
+        raise torch.OutOfMemoryError("full")
+    with pytest.raises(RuntimeError, match="something else"), enough_memory("reconstruct", 1, offload=True):
+        raise RuntimeError("something else")
 
 
 def test_contact_sheet_shows_every_kind_once():

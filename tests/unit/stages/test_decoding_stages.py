@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from finished_objects import PX, SHARED, TOKENS, VOXELS, WIDTH, dying, load, metrics, with_inputs, write_model
+from safetensors.torch import load_file, save_file
 
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
@@ -89,6 +90,29 @@ def test_reconstruct_goes_on_after_a_kill(house, name, monkeypatch):
     reconstruct.run(job)
     assert decoded == [1], "the first three pictures were decoded once"
     np.testing.assert_allclose(load(job.work, "unrefined"), load(whole, "unrefined"), atol=4e-3)
+
+
+def test_what_a_kill_interrupts_is_the_same_to_the_last_bit(house, name, monkeypatch):
+    whole = house.finish(reconstruct, house.reconstruct(f"{name}-whole", batch_size=2))
+    job = house.reconstruct(name, batch_size=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(reconstruct.Decoder, "__call__", dying(reconstruct.Decoder.__call__))
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct.run(job)
+    assert Rows(job.work, 4).done == 2
+    reconstruct.run(job)
+    for kind in ("prior", "unrefined", "lowlevel"):
+        np.testing.assert_array_equal(load(job.work, kind), load(whole, kind))
+
+    whole = house.finish(refine, house.refine(f"{name}-refined", batch_size=2))
+    job = house.refine(f"{name}-refine", batch_size=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(refine, "refine_pictures", dying(refine.refine_pictures))
+        with pytest.raises(KeyboardInterrupt):
+            refine.run(job)
+    assert Rows(job.work, 4).done == 2
+    refine.run(job)
+    np.testing.assert_array_equal(load(job.work, "refined"), load(whole, "refined"))
 
 
 def _counting(call, sizes):
@@ -187,8 +211,64 @@ def test_an_empty_prompt_is_refined_towards_no_caption(house, name, tmp_path):
 
     copy = Path(shutil.copytree(house.inputs["reconstruct"][0], tmp_path / "reconstruct"))
     (copy / "captions.json").write_text(json.dumps([""] * 4))
-    job = with_inputs(house.refine(f"{name}-captions"), reconstruct=[copy])
+    job = with_inputs(house.refine(f"{name}-captions", prompt="empty"), reconstruct=[copy])
     np.testing.assert_array_equal(silent, load(house.finish(refine, job), "refined"))
+
+
+@pytest.mark.parametrize("caption", ["", "  ", "...", "-- !"], ids=["none", "spaces", "dots", "signs"])
+def test_a_caption_without_a_word_is_refused(house, name, tmp_path, caption):
+    copy = Path(shutil.copytree(house.inputs["reconstruct"][0], tmp_path / "reconstruct"))
+    (copy / "captions.json").write_text(json.dumps(["a cat", "2 birds", caption, "a dog"]))
+    job = with_inputs(house.refine(name), reconstruct=[copy])
+    with pytest.raises(
+        UserError, match=rf"captions\.json: the caption of image {SHARED[2]} is '.*set refine\.prompt: empty"
+    ):
+        refine.run(job)
+    assert not list(job.work.iterdir())
+
+
+def test_refine_takes_the_network_that_the_plan_names(house, name, tmp_path):
+    whole = load(house.inputs["refine"][0], "refined")
+    other = Path(shutil.copytree(house.paths["weights"] / "sdxl", tmp_path / "finetuned"))
+    job = house.refine(name)
+    same = house.finish(refine, replace(job, networks={"sdxl": other}))
+    np.testing.assert_array_equal(load(same, "refined"), whole)
+    path = other / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 1.5 * value for name, value in load_file(path).items()}, path)
+    changed = house.finish(refine, replace(house.refine(f"{name}-changed"), networks={"sdxl": other}))
+    assert np.abs(load(changed, "refined") - whole).max() > 1e-3
+
+
+def test_another_kind_of_pipeline_is_refused(house, name, tmp_path):
+    other = Path(shutil.copytree(house.paths["weights"] / "sdxl", tmp_path / "sd15"))
+    (other / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    with pytest.raises(UserError, match=r"describes a StableDiffusionPipeline, where SDXL is expected"):
+        refine.run(replace(house.refine(name), networks={"sdxl": other}))
+
+
+@pytest.mark.parametrize("stage", [reconstruct, refine])
+def test_another_sampler_takes_other_steps(house, name, stage):
+    section, kind = stage.__name__.rpartition(".")[2], "unrefined" if stage is reconstruct else "refined"
+    found = {
+        sampler: load(
+            house.finish(stage, getattr(house, section)(f"{name}-{sampler}", sampler=sampler, steps=12)), kind
+        )
+        for sampler in ("euler", "dpmpp_2m")
+    }
+    assert np.isfinite(found["dpmpp_2m"]).all()
+    assert np.abs(found["dpmpp_2m"] - found["euler"]).max() > 1e-3
+
+
+def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
+    def full(*arguments, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(reconstruct, "load_unet", full)
+    with pytest.raises(UserError, match=r"reconstruct\.batch_size: 4 .* lower it to 2 or set .*offload: true"):
+        reconstruct.run(house.reconstruct(name))
+    monkeypatch.setattr(refine, "refine_pictures", full)
+    with pytest.raises(UserError, match=r"refine\.batch_size: 1 .* set refine\.offload: true"):
+        refine.run(house.refine(f"{name}-refine", batch_size=1))
 
 
 def test_refine_refuses_damaged_inputs(house, name, tmp_path):

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from mindeye2.demo.networks.text import CONTEXT, END, clip_tokenizer, merges, vocab_size, word_tokenizer, write_merges
+from mindeye2.demo.networks.text import merges, vocab_size, word_tokenizer, write_merges
 from mindeye2.frozen.captioner import Converter, FeaturesAsPixels
 from mindeye2.frozen.convnext import ConvNeXtTeacher
 from mindeye2.frozen.gnet import FILE, Encoder, Readout
+from mindeye2.frozen.tokenizer import CONTEXT, END, clip_tokenizer
 
 PX, PATCH, WIDTH, TOKENS = 32, 8, 16, 16
 WORDS = ["a", "blue", "cat", "house", "large", "on", "red", "the"]
