@@ -14,10 +14,12 @@ import json
 import statistics
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import diffusers
 import torch
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from mindeye2.frozen.sdxl_file import SDXL_CONFIG
 from mindeye2.frozen.stability import SDXL_VAE, UNCLIP_UNET
@@ -115,11 +117,14 @@ def unclip_maker(unet, vae, config, steps, device):
 
 
 def refine_maker(unet, vae, device):
+    # The pipeline takes its precision from here, as in the stage; texts come embedded.
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1}
+    tower = CLIPTextModelWithProjection(CLIPTextConfig(**sizes, projection_dim=1280)).to(device)
     scheduler = diffusers.EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="trailing"
     )
     pipeline = diffusers.StableDiffusionXLImg2ImgPipeline(
-        vae.network, None, None, None, None, unet, scheduler, add_watermarker=False
+        vae.network, None, tower, None, None, unet, scheduler, add_watermarker=False
     )
     pipeline.vae.register_to_config(force_upcast=False)
     pipeline.vae.enable_slicing()
@@ -145,8 +150,10 @@ def refine_maker(unet, vae, device):
     return make
 
 
-def compare(name, config, calls, maker, device, arguments):
+def compare(name, config, calls, maker, device, arguments, record):
     """The baseline, then what the stages do, then a card of 24 GB; one network after the other."""
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(1.0)
     vae_config = SDXL_VAE | (SMALL_VAE if arguments.small else {})
     vae = Vae(network(diffusers.AutoencoderKL, vae_config, device, torch.float32))
     half = torch.float16 if device.type == "cuda" else torch.float32
@@ -156,15 +163,15 @@ def compare(name, config, calls, maker, device, arguments):
         return compute_in_half(unet, device, **how)
 
     def run(label, unet, batch, repeats=arguments.repeats):
-        return measure(f"{name}: {label}", unet, calls, batch, maker(unet, vae), repeats)
+        record(measure(f"{name}: {label}", unet, calls, batch, maker(unet, vae), repeats))
 
-    rows = []
     plain = prepared()
-    # The baseline has neither channels last nor our casts in between, except that the pipeline needs the latter.
+    # The baseline has no channels last.
     plain.to(memory_format=torch.contiguous_format)
-    rows += [run("eager", plain, 1), run("eager", plain, arguments.batch, 1)]
+    run("eager", plain, 1)
+    run("eager", plain, arguments.batch, 1)
     del plain
-    rows.append(run("compiled, channels last", prepared(compiled=True), arguments.batch))
+    run("compiled, channels last", prepared(compiled=True), arguments.batch)
     torch.compiler.reset()
     if device.type == "cuda":
         total = torch.cuda.mem_get_info()[1]
@@ -173,12 +180,21 @@ def compare(name, config, calls, maker, device, arguments):
         # A driver and its context take about half a GiB of a card.
         torch.cuda.set_per_process_memory_fraction((CARD_GIB - 0.5) * 2**30 / total)
         unet = prepared()
-        rows.append(run(f"eager in {CARD_GIB} GB", unet, arguments.card_batch, 1))
+        run(f"eager in {CARD_GIB} GB", unet, arguments.card_batch, 1)
         put_on(device, [unet.cpu(), vae.network.cpu()], offload=True)
         torch.cuda.empty_cache()
-        rows.append(run("eager, offloaded", unet, arguments.card_batch, 1))
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    return rows
+        run("eager, offloaded", unet, arguments.card_batch, 1)
+
+
+def table(rows, device, seconds):
+    lines = [f"{device}, torch {torch.__version__}, diffusers {diffusers.__version__}, {seconds:.0f} s in all"]
+    lines.append(f"{'setting':<34} {'batch':>5} {'loop s':>8} {'x':>5} {'whole s':>8} {'x':>5} {'peak GiB':>9}")
+    lines += [
+        f"{row['setting']:<34} {row['batch']:>5} {row['loop_s']:>8.3f} {row['loop_ratio']:>5.2f} "
+        f"{row['whole_s']:>8.3f} {row['whole_ratio']:>5.2f} {row['peak_gib']:>9.1f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
 
 
 def main():
@@ -188,47 +204,35 @@ def main():
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--parts", nargs="+", default=["unclip", "refine"], choices=["unclip", "refine"])
     parser.add_argument("--small", action="store_true", help="tiny networks, to try the script without a GPU")
-    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON, after every row")
     arguments = parser.parse_args()
 
     device, steps, started = default_device(), 3 if arguments.small else 38, time.perf_counter()
-    small = SMALL | {"sample_size": 16} if arguments.small else {}
-    rows = []
-    with torch.inference_mode():
-        if "unclip" in arguments.parts:
-            config = UNCLIP_UNET | small
-            rows += compare(
-                "unclip",
-                config,
-                steps,
-                lambda unet, vae: unclip_maker(unet, vae, config, steps, device),
-                device,
-                arguments,
-            )
-        if "refine" in arguments.parts:
-            rows += compare(
-                "refine",
-                SDXL_CONFIG["unet"] | small,
-                12,
-                lambda unet, vae: refine_maker(unet, vae, device),
-                device,
-                arguments,
-            )
-
-    versions = {"torch": torch.__version__, "diffusers": diffusers.__version__}
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(f"\n{where}, {', '.join(f'{name} {version}' for name, version in versions.items())}")
-    print(f"{'setting':<34} {'batch':>5} {'loop s':>8} {'x':>5} {'whole s':>8} {'x':>5} {'peak GiB':>9}")
-    for row in rows:
-        base = next(other for other in rows if other["setting"].split(":")[0] == row["setting"].split(":")[0])
+    small = SMALL | {"sample_size": 16} if arguments.small else {}
+    unclip, refiner = UNCLIP_UNET | small, SDXL_CONFIG["unet"] | small
+    parts = {
+        "unclip": (unclip, steps, lambda unet, vae: unclip_maker(unet, vae, unclip, steps, device)),
+        "refine": (refiner, 12, lambda unet, vae: refine_maker(unet, vae, device)),
+    }
+    rows = []
+
+    def record(row):
+        base = next((other for other in rows if other["setting"].split(":")[0] == row["setting"].split(":")[0]), row)
         row["loop_ratio"], row["whole_ratio"] = base["loop_s"] / row["loop_s"], base["whole_s"] / row["whole_s"]
-        print(
-            f"{row['setting']:<34} {row['batch']:>5} {row['loop_s']:>8.3f} {row['loop_ratio']:>5.2f} "
-            f"{row['whole_s']:>8.3f} {row['whole_ratio']:>5.2f} {row['peak_gib']:>9.1f}"
-        )
-    print(f"{time.perf_counter() - started:.0f} s in all")
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"device": where, **versions, "rows": rows}, indent=1))
+        rows.append(row)
+        if arguments.out:
+            versions = {"torch": torch.__version__, "diffusers": diffusers.__version__}
+            arguments.out.write_text(json.dumps({"device": where, **versions, "rows": rows}, indent=1))
+
+    with torch.inference_mode():
+        for part in arguments.parts:
+            try:
+                compare(part, *parts[part], device, arguments, record)
+            except RuntimeError:
+                # The other part can still be measured.
+                traceback.print_exc()
+    print(table(rows, where, time.perf_counter() - started), flush=True)
 
 
 if __name__ == "__main__":
