@@ -25,8 +25,11 @@ SHOWN_PER_GROUP = 2
 """Missing files named one by one; of a whole subject that is missing, nobody reads forty names."""
 
 
-class _Survey(Fingerprints):
-    """Stands in for the fingerprints while planning: notes each raw file, there or not, and hashes none."""
+class Survey(Fingerprints):
+    """Stands in for the fingerprints while planning: notes each raw file, there or not, and hashes none.
+
+    The sources of a node name its networks, ``weights/NAME``, and nothing else.
+    """
 
     def __init__(self, config: Config):
         super().__init__(config, Path(os.devnull))
@@ -46,7 +49,7 @@ class _Survey(Fingerprints):
         self.networks[name] = place or self.root("weights") / Path(inside or name).expanduser()
         if place is None:
             self.required.add(name)
-        return {}
+        return {f"weights/{name}": {}}
 
     def place(self, name: str, *, caches: bool) -> Path | None:
         found = super().place(name, caches=caches)
@@ -82,7 +85,7 @@ class Findings:
 
 def check_data(config: Config) -> Findings:
     """Look at every raw file that the configuration's matrix needs."""
-    survey = _Survey(config)
+    survey = Survey(config)
     make_plan(config, prints=survey)
     groups: dict[str, Group] = {}
     for need in survey.needs:

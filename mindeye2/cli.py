@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check-data", help="say which raw files are there, which are missing and how large")
     check.add_argument("root", nargs="?", metavar="ROOT", help="folder of the dataset (default: paths.dataset)")
     _add_config(check)
+
+    weights = commands.add_parser("weights", help="the frozen networks that a configuration needs, and where they lie")
+    actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="what is needed, what is there, how large the rest is, and its licence")
+    fetching = actions.add_parser("fetch", help="download what is missing into paths.weights")
+    fetching.add_argument("names", nargs="*", metavar="NETWORK", help="only these (default: all)")
+    checking = actions.add_parser("verify", help="hash what is there against what was published or fetched")
+    adopting = actions.add_parser("adopt", help="take a network's published files from where you have them")
+    adopting.add_argument("network", metavar="NETWORK")
+    adopting.add_argument("path", type=Path, metavar="PATH", help="a published file, or a folder with some")
+    for action in (listing, fetching, checking, adopting):
+        _add_config(action)
 
     gc = commands.add_parser("gc", help="delete the stored objects that no kept view (results/<run>) reaches")
     _add_config(gc)
@@ -110,6 +123,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.command in STAGES:
         from mindeye2.runner import leave_on_sigterm, run_stage
 
+        # What a stage reads is on the disk; a library that asks the hub all the same fails here as on a compute node.
+        os.environ["HF_HUB_OFFLINE"] = "1"
         leave_on_sigterm()
         run_stage(arguments.command, spec_file=arguments.spec, store_folder=arguments.store, stamp=arguments.stamp)
         return 0
@@ -222,6 +237,31 @@ def _check_data(arguments: argparse.Namespace) -> int:
     return 0 if findings.complete else 1
 
 
+def _weights(arguments: argparse.Namespace) -> int:
+    from mindeye2 import weights
+
+    config = _config(arguments)
+    if arguments.action == "list":
+        for line in weights.describe(config):
+            print(line)
+        return 0 if weights.complete(config) else 1
+    if arguments.action == "verify":
+        sound = True
+        for line, as_it_should_be in weights.verify(config):
+            print(line)
+            sound &= as_it_should_be
+        return 0 if sound else 1
+    if arguments.action == "adopt":
+        from mindeye2.landing import adopt
+
+        print(adopt(config, arguments.network, arguments.path))
+        return 0
+    from mindeye2.fetch import fetch
+
+    fetch(config, arguments.names)
+    return 0
+
+
 def _gc(arguments: argparse.Namespace) -> int:
     from mindeye2.garbage import collect
     from mindeye2.units import show_bytes
@@ -302,6 +342,7 @@ COMMANDS = {
     "why": _why,
     "reproduce": _reproduce,
     "check-data": _check_data,
+    "weights": _weights,
     "gc": _gc,
     "verify": _verify,
     "import-weights": _import_weights,

@@ -44,9 +44,11 @@ PLUMBING = frozenset(
         "crate",
         "errors",
         "explain",
+        "fetch",
         "garbage",
         "identity",
         "job",
+        "landing",
         "locks",
         "networks",
         "nodes",
@@ -54,6 +56,7 @@ PLUMBING = frozenset(
         "plan",
         "presets",
         "progress",
+        "published",
         "reference",
         "reproduce",
         "runner",
@@ -66,6 +69,7 @@ PLUMBING = frozenset(
         "units",
         "usage",
         "views",
+        "weights",
         "why",
     )
 )

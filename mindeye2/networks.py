@@ -3,20 +3,11 @@
 import os
 from pathlib import Path
 
+from mindeye2.published import published
+
 METRIC_NETWORKS = ("alexnet", "inception", "efficientnet", "swav", "openai_clip_b", "sentence", "nltk", "gnet")
 """Where one's files are absent its columns stay empty, and the evaluation re-keys when they come."""
 
-_TORCH_HUB = {
-    "alexnet": "alexnet-owt-7be5be79.pth",
-    "inception": "inception_v3_google-0cc3c7bd.pth",
-    "efficientnet": "efficientnet_b1-c27df63c.pth",
-    "swav": "swav_800ep_pretrain.pth.tar",
-}
-_HUGGING_FACE = {
-    "openai_clip": "timm/vit_large_patch14_clip_224.openai",
-    "openai_clip_b": "timm/vit_base_patch32_clip_224.openai",
-    "sentence": "sentence-transformers/all-MiniLM-L6-v2",
-}
 _NLTK = (("corpora/wordnet.zip", "corpora/wordnet/*"), ("tokenizers/punkt_tab.zip", "tokenizers/punkt_tab/english/*"))
 """What METEOR reads of nltk's data, packed or unpacked."""
 
@@ -43,12 +34,14 @@ def absent(name: str) -> str:
 
 
 def _in_cache(name: str) -> Path | None:
-    if name in _TORCH_HUB:
-        path = _cache("TORCH_HOME", "torch") / "hub" / "checkpoints" / _TORCH_HUB[name]
+    network = published().get(name)
+    kept_by = network.cache if network else ""
+    if kept_by == "torch":
+        path = _cache("TORCH_HOME", "torch") / "hub" / "checkpoints" / network.files[0].name
         return path if path.is_file() else None
-    if name in _HUGGING_FACE:
-        return _snapshot(_HUGGING_FACE[name])
-    if name == "nltk":
+    if kept_by == "huggingface":
+        return _snapshot(network.files[0].hub)
+    if kept_by == "nltk":
         named = os.environ.get("NLTK_DATA") or "~/nltk_data"
         folders = [Path(folder).expanduser() for folder in named.split(os.pathsep)]
         return next((folder for folder in folders if _has_words(folder)), None)

@@ -52,6 +52,8 @@ class Plan:
     nodes: dict[str, Node] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     tables: Node | None = None
+    refusal: str = ""
+    """Why there is no plan; it has no node then."""
 
     def add(
         self,

@@ -81,7 +81,7 @@ class Fingerprints:
         files = network_files(name, place)
         if not files:
             raise UserError(
-                f"{place}: no such network; put its weights there, or correct paths.weights (or MINDEYE2_WEIGHTS)"
+                f"{place}: no such network; run mindeye2 weights fetch, or correct paths.weights (or MINDEYE2_WEIGHTS)"
             )
         return {
             f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
