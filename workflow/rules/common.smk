@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from mindeye2 import config as configuration
-from mindeye2 import activity, garbage, permissions, plan, specs, usage, views
+from mindeye2 import activity, garbage, nodes, permissions, plan, reproduce, specs, usage, views
 from mindeye2.errors import UserError
-from mindeye2.store import Store
+from mindeye2.store import Store, write_atomically
 
 
 def parsed_config():
@@ -21,7 +21,12 @@ def parsed_config():
 def planned():
     """Plan the run, freeze its specs and make the stamps agree with the store."""
     permissions.prepare(STORE.root, CONFIG.store.group)
-    made = plan.make_plan(CONFIG)
+    write_atomically(CONFIG_FILE, reproduce.as_yaml(CONFIG))
+    try:
+        made = plan.make_plan(CONFIG)
+    except UserError as error:
+        # `snakemake weights` brings what may be missing; anything else asks for the tables and is refused there.
+        return nodes.Plan(CONFIG, refusal=str(error))
     usage.check_quota(made, STORE)
     specs.freeze(made)
     views.freeze_view(made)
@@ -47,9 +52,12 @@ class Called:
 
 
 called = Called()
+CONFIG_FILE = plan.PLAN_FOLDER / "config.yaml"
 
 
 def tables_stamp(wildcards):
+    if PLAN.refusal:
+        raise SystemExit(f"mindeye2: error: {PLAN.refusal}")
     return ancient(f".stamps/{PLAN.tables.id}")
 
 
