@@ -7,6 +7,7 @@ is not what it is called.
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mindeye2.errors import UserError
 from mindeye2.frozen.captioner import Converter
 from mindeye2.frozen.convnext import ConvNeXtTeacher
 from mindeye2.frozen.weights import build, fill
+from mindeye2.import_unclip import import_unclip
 from mindeye2.loading import uninitialised
 from mindeye2.pickles import read_pickle
 
@@ -80,10 +82,24 @@ def caption_converter(source: Path, out: Path) -> None:
     _save(tensors, out / "converter.safetensors")
 
 
+def unclip(source: Path, out: Path, **configs: Path) -> None:
+    """The released checkpoint of SDXL-unCLIP: its UNet, and its autoencoder into the folder ``vae`` beside ``out``."""
+    made, vae = out.with_name(f"{out.name}-made"), out.with_name("vae")
+    for old in (made, vae):
+        shutil.rmtree(old, ignore_errors=True)
+    import_unclip(source, made, **configs)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (made / "unet").iterdir():
+        path.replace(out / path.name)
+    (made / "vae").rename(vae)
+    shutil.rmtree(made)
+
+
 CONVERSIONS: dict[str, Callable[[Path, Path], None]] = {
     "lowlevel_vae": lowlevel_vae,
     "convnext": convnext,
     "caption_converter": caption_converter,
+    "unclip": unclip,
 }
 """By the name that the table gives them."""
 

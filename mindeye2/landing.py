@@ -80,8 +80,6 @@ def land(config: Config, drafts: Path, network: Network) -> str | None:
 def _convert(file: File, source: Path, out: Path) -> None:
     from mindeye2.convert import CONVERSIONS
 
-    if file.convert not in CONVERSIONS:
-        raise UserError(f"{source}: is whole and checked, but cannot be converted yet; do that by other means")
     try:
         CONVERSIONS[file.convert](source, out)
     except UserError:

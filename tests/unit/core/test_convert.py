@@ -6,10 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mindeye2.convert import CONVERSIONS
+from mindeye2.convert import CONVERSIONS, unclip
 from mindeye2.errors import UserError
 from mindeye2.frozen.captioner import Converter
 from mindeye2.frozen.convnext import ConvNeXtTeacher
+from mindeye2.frozen.stability import UNET_PREFIX, VAE_PREFIX, unet_names, vae_names
+from mindeye2.frozen.unclip import load_unet
 from mindeye2.frozen.vae import Vae
 
 DEMO = Path("mindeye2/demo/weights")
@@ -60,6 +62,46 @@ def test_the_caption_converter(tmp_path):
     CONVERSIONS["caption_converter"](path, tmp_path / "out")
     found = load_file(tmp_path / "out/converter.safetensors")
     assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in found)
+
+
+def test_the_unclip_network_and_its_autoencoder(tmp_path):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=(1, 2),
+        use_linear_projection=True,
+        norm_num_groups=4,
+        cross_attention_dim=12,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=16,
+    )
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
+    content, configs = {}, {}
+    for name, network, prefix, names in (
+        ("unet", unet, UNET_PREFIX, unet_names),
+        ("vae", vae, VAE_PREFIX, vae_names),
+    ):
+        theirs = names(network.state_dict(), network.config)
+        content |= {prefix + theirs[inside]: value for inside, value in network.state_dict().items()}
+        network.save_config(tmp_path / name)
+        configs[f"{name}_config"] = tmp_path / name / "config.json"
+    path = released({"state_dict": content}, tmp_path / "unclip6.ckpt")
+    unclip(path, tmp_path / "drafts/unclip", **configs)
+    assert sorted(folder.name for folder in (tmp_path / "drafts").iterdir()) == ["unclip", "vae"]
+    assert load_unet(tmp_path / "drafts/unclip").config.cross_attention_dim == 12
+    pictures = torch.rand(1, 3, 16, 16)
+    wanted = vae.encode(2 * pictures - 1).latent_dist.mode() * vae.config.scaling_factor
+    torch.testing.assert_close(Vae.load(tmp_path / "drafts/vae").encode(pictures), wanted)
+    # Without these sizes, it is not the released network.
+    with pytest.raises(UserError, match=r"unclip6\.ckpt: "):
+        CONVERSIONS["unclip"](path, tmp_path / "other/unclip")
+    assert not (tmp_path / "other/unclip").exists() and not (tmp_path / "other/vae").exists()
 
 
 @pytest.mark.parametrize("name", ["lowlevel_vae", "convnext", "caption_converter"])
