@@ -51,6 +51,10 @@ class Survey(Fingerprints):
             self.required.add(name)
         return {f"weights/{name}": {}}
 
+    def pictures(self) -> dict[str, dict]:
+        layout.picture_files(self.root("pictures"))
+        return {}
+
     def place(self, name: str, *, caches: bool) -> Path | None:
         found = super().place(name, caches=caches)
         self.networks.setdefault(name, found or self.root("weights") / name)

@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from mindeye2.errors import UserError
 from mindeye2.presets import PRESETS
+from mindeye2.run_settings import Matrix, Paths, Run, Simulate, Storage
 from mindeye2.section import Section
 from mindeye2.settings import (
     Behav,
@@ -16,18 +17,14 @@ from mindeye2.settings import (
     Dataset,
     Evaluate,
     Finetune,
-    Matrix,
     Model,
-    Paths,
     Pretrain,
     Reconstruct,
     Refine,
-    Run,
-    Simulate,
     Stimuli,
-    Storage,
     Tables,
     Targets,
+    Unclip,
 )
 
 
@@ -45,6 +42,7 @@ class Config(Section):
     model: Model = Model()
     pretrain: Pretrain = Pretrain()
     finetune: Finetune = Finetune()
+    unclip: Unclip = Unclip()
     reconstruct: Reconstruct = Reconstruct()
     refine: Refine = Refine()
     evaluate: Evaluate = Evaluate()
@@ -69,6 +67,7 @@ class Config(Section):
             self._check_training(name)
             self._check_imported(name)
             self._check_decoding(name)
+            self._check_unclip(name)
         if self.simulate and self.simulate.voxels.keys() != known.keys():
             raise ValueError(
                 f"simulate.voxels names subjects {sorted(self.simulate.voxels)}, dataset.sessions {sorted(known)}; "
@@ -129,7 +128,7 @@ class Config(Section):
         if settings.reconstruct.num_images == 0:
             return
         hindrance = None
-        if settings.finetune.prior_scale == 0:
+        if settings.finetune.prior_scale == 0 and settings.reconstruct.tokens == "prior":
             hindrance = "finetune.prior_scale is 0, so that no prior is trained"
         elif settings.targets.network != "clip":
             hindrance = f"targets.network is {settings.targets.network}, whose tokens the unCLIP network does not know"
@@ -138,10 +137,31 @@ class Config(Section):
                 f"matrix.variants.{name}: {hindrance}, and pictures cannot be decoded; set reconstruct.num_images: 0"
             )
 
+    def _check_unclip(self, name: str) -> None:
+        """There are pictures to train on that nobody is tested on, and at the side that is asked for."""
+        settings = self.variant(name)
+        if not settings.trains_unclip or settings.unclip.pictures == "folder":
+            return
+        if self.matrix.split != "shared":
+            raise ValueError(
+                f"matrix.variants.{name}: unclip.pictures is stimuli, but matrix.split {self.matrix.split} tests on "
+                "all of them; set unclip.pictures: folder"
+            )
+        if self.dataset.source == "released" and settings.unclip.image_px != self.stimuli.image_px:
+            raise ValueError(
+                f"matrix.variants.{name}: unclip.image_px is {settings.unclip.image_px}, but the released pictures "
+                f"come in one size alone; set unclip.image_px: {self.stimuli.image_px}"
+            )
+
     @property
     def pretrains(self) -> bool:
         """Whether fine-tuning starts from a model pretrained on others."""
         return self.finetune.source == "trained" and self.finetune.init == "pretrained"
+
+    @property
+    def trains_unclip(self) -> bool:
+        """Whether pictures are decoded by a network that is trained here."""
+        return self.reconstruct.unclip == "trained" and self.reconstruct.num_images != 0
 
     def pretraining_subjects(self, held_out: int) -> list[int]:
         """Who a model is pretrained on that is then fine-tuned on ``held_out``, ascending."""

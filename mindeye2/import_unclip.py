@@ -14,8 +14,8 @@ from mindeye2.drafts import draft
 from mindeye2.errors import UserError
 from mindeye2.frozen import stability
 from mindeye2.frozen.checkpoint import UNCLIP, Checkpoint, check_tensors, read_checkpoint, shapes_of
+from mindeye2.frozen.noise import training_sigmas
 from mindeye2.frozen.weights import build, read_json
-from mindeye2.generate.sigmas import training_sigmas
 from mindeye2.loading import uninitialised
 from mindeye2.progress import Progress
 from mindeye2.sources import sha256_with_progress

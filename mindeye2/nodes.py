@@ -40,6 +40,7 @@ class Cell:
     sessions: int
     seed: int
     pretrain: Node | None
+    unclip: Node | None
     finetune: list[Node]
     reconstruct: list[Node]
     refine: list[Node]

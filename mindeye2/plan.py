@@ -12,6 +12,7 @@ from mindeye2.config import Config
 from mindeye2.data import layout
 from mindeye2.networks import METRIC_NETWORKS
 from mindeye2.nodes import Cell, Node, Plan
+from mindeye2.settings import Stimuli
 from mindeye2.sources import Fingerprints
 from mindeye2.store import canonical_json
 
@@ -32,14 +33,14 @@ class _Branch:
         return self._made[name]
 
     def stimuli(self) -> Node:
-        return self._once(self._stimuli, "stimuli")
+        return self._once(lambda: self._stimuli("stimuli", self.config.stimuli), "stimuli")
 
-    def _stimuli(self) -> Node:
+    def _stimuli(self, name: str, settings: Stimuli) -> Node:
         source = self.config.dataset.source
         return self.plan.add(
             "stimuli",
-            "stimuli",
-            {"dataset": {"source": source}, "stimuli": self.config.stimuli.keyed()},
+            name,
+            {"dataset": {"source": source}, "stimuli": settings.keyed()},
             sources=self.prints.files(layout.stimuli_needs(source, self.prints.root("dataset"))),
         )
 
@@ -89,11 +90,14 @@ class _Branch:
         targets = self.config.targets.keyed()
         matters = {"lowlevel_vae": "lowlevel_vae", "convnext": "augmented_views"}.get(network, "pixel_range")
         folder = self.config.targets.lowlevel_vae if network == "lowlevel_vae" else network
+        return self._targets(network, network, {matters: targets[matters]}, self.stimuli(), folder)
+
+    def _targets(self, name: str, network: str, settings: dict[str, Any], stimuli: Node, folder: str) -> Node:
         return self.plan.add(
             "targets",
-            network,
-            {"network": network, "targets": {matters: targets[matters]}},
-            {"stimuli": self.stimuli()},
+            name,
+            {"network": network, "targets": settings},
+            {"stimuli": stimuli},
             self.prints.network(folder),
         )
 
@@ -178,12 +182,37 @@ class _Branch:
             },
         )
 
+    def unclip(self) -> Node:
+        return self._once(self._unclip, "unclip")
+
+    def _unclip(self) -> Node:
+        """The unCLIP network that is trained here; its tokens are those of correctly normalised pictures, always."""
+        settings = self.config.unclip
+        sized = self.config.stimuli.model_copy(update={"image_px": settings.image_px})
+        if settings.pictures == "stimuli":
+            stimuli = self._stimuli("stimuli for unclip", sized)
+        else:
+            described = {"dataset": {"source": "folder"}, "stimuli": sized.keyed()}
+            stimuli = self.plan.add("stimuli", "pictures for unclip", described, sources=self.prints.pictures())
+        return self.plan.add(
+            "unclip",
+            f"{settings.init} on {settings.pictures}",
+            {"unclip": settings.keyed()},
+            {
+                "stimuli": stimuli,
+                "clip": self._targets("clip for unclip", "clip", {"pixel_range": "pm1"}, stimuli, "clip"),
+                "vae": self._targets("vae for unclip", "vae", {}, stimuli, "vae"),
+            },
+            self.prints.network("sdxl/unet" if settings.init == "sdxl" else "unclip"),
+        )
+
     def fold(self, name: str, subject: int, train: list[int], test: list[int] | None, seed: int, pretrain: Node | None):
         """finetune, reconstruct and, unless it is left out, refine of one set of training sessions and one test set."""
         config = self.config
         finetune = self.finetune(name, subject, train, seed, pretrain)
         pictures = config.reconstruct.num_images != 0
-        networks = ["unclip", "vae", "captioner"] if pictures else []
+        trained = config.trains_unclip
+        networks = [*([] if trained else ["unclip"]), "vae", "captioner"] if pictures else []
         if pictures and config.model.lowlevel and config.targets.lowlevel_vae not in networks:
             networks.append(config.targets.lowlevel_vae)
         reconstruct = self.plan.add(
@@ -197,7 +226,13 @@ class _Branch:
                 "lowlevel_vae": config.targets.lowlevel_vae,
                 "seed": seed,
             },
-            {"finetune": finetune, "behav": self.behav(subject), "betas": self.betas(subject)},
+            {
+                "finetune": finetune,
+                "behav": self.behav(subject),
+                "betas": self.betas(subject),
+                "unclip": self.unclip() if trained else None,
+                "clip": self.tokens() if config.reconstruct.tokens == "targets" else None,
+            },
             self._networks(networks),
         )
         refine = None
@@ -259,7 +294,8 @@ class _Branch:
             {file: print for name in networks for file, print in self.prints.network(name, networks[name]).items()},
             networks,
         )
-        return Cell(self.variant, subject, sessions, seed, pretrain, finetune, reconstruct, refine, evaluate)
+        unclip = self.unclip() if config.trains_unclip else None
+        return Cell(self.variant, subject, sessions, seed, pretrain, unclip, finetune, reconstruct, refine, evaluate)
 
 
 def make_plan(config: Config, folder: Path = PLAN_FOLDER, prints: Fingerprints | None = None) -> Plan:
@@ -287,7 +323,7 @@ def make_plan(config: Config, folder: Path = PLAN_FOLDER, prints: Fingerprints |
 
 def _tables(plan: Plan) -> Node:
     roles: dict[str, dict[str, Node]] = {
-        role: {} for role in ("evaluate", "finetune", "reconstruct", "refine", "pretrain")
+        role: {} for role in ("evaluate", "finetune", "reconstruct", "refine", "pretrain", "unclip")
     }
 
     def place(role: str, node: Node) -> int:
@@ -305,6 +341,7 @@ def _tables(plan: Plan) -> Node:
             "reconstruct": [place("reconstruct", node) for node in cell.reconstruct],
             "refine": [place("refine", node) for node in cell.refine],
             "pretrain": place("pretrain", cell.pretrain) if cell.pretrain else None,
+            **({"unclip": place("unclip", cell.unclip)} if cell.unclip else {}),
         }
         for cell in plan.cells
     ]
@@ -323,11 +360,13 @@ def _tables(plan: Plan) -> Node:
 
 
 def shown_config(config: Config) -> dict[str, Any]:
-    """The configuration less paths and unkeyed fields, as the report prints it."""
-    content = {}
+    """The configuration less paths, unkeyed fields and what is not asked for, as the report prints it."""
+    content, left_out = {}, {"run", "paths", "store", "tables"}
+    if not any(config.variant(variant).trains_unclip for variant in config.matrix.variants):
+        left_out.add("unclip")
     for section in type(config).model_fields:
         value = getattr(config, section)
-        if section not in ("run", "paths", "store", "tables") and value is not None:
+        if section not in left_out and value is not None:
             content[section] = value.keyed()
     for variant, overlay in config.matrix.variants.items():
         content["matrix"]["variants"][variant] = overlay.model_dump(mode="json", exclude_defaults=True)

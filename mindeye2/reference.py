@@ -18,8 +18,9 @@ Numbers are never read from text: YAML takes `1e-4` for a word, so write `1.0e-4
 | `paper.yaml` | the paper's main table, from the official NSD tree |
 | `light.yaml` | the same table with the authors' light model, on one 24 GB GPU |
 | `ablations.yaml` | the paper's ablations: Tables 4, 5, 6, 10 and 11 |
+| `unclip.yaml` | the paper's unCLIP training on NSD's own pictures, and Table 9 |
 | `demo.yaml` | the same shape in minutes, on a simulated NSD |
-| `controls.yaml` | on the miniature: what must fall to chance, and what a linear map reaches |
+| `controls.yaml` | on the miniature: what must fall to chance, what a linear map reaches, and Table 9 |
 | `backbones.yaml` | on the miniature: the backbones beside each other, over several seeds |
 | `haxby.yaml` | leave one run out on real fMRI of one subject |
 

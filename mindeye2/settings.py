@@ -2,56 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mindeye2.section import Section, since, unkeyed
-from mindeye2.units import read_bytes
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
-
-
-def _amount(text: str) -> str:
-    try:
-        read_bytes(text)
-    except ValueError as error:
-        raise ValueError(f"store.quota: {error}") from None
-    return text
-
-
-class Run(Section):
-    """The run as a whole."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "paper"
-    """Folder of the finished tables: results/<name>/."""
-
-
-class Paths(Section):
-    """Where things lie. Never in a key; MINDEYE2_DATASET, _CAPTIONS, _WEIGHTS, _MODELS and _STORE override."""
-
-    dataset: str = "nsd"
-    """Root of the official NSD tree (or of another dataset.source)."""
-    captions: str = "coco"
-    """Folder with COCO's captions_{train,val}2017.json."""
-    weights: str = "weights"
-    """Folder of the frozen networks, one sub-folder each."""
-    models: str = "models"
-    """Folder of imported models, for pretrain.source or finetune.source: imported."""
-    store: str = "store"
-    """Folder of the content-addressed objects; may be shared between checkouts."""
-
-
-class Storage(Section):
-    """The store as a whole. Never in a key; jobs follow what the store's folder says."""
-
-    group: str | None = unkeyed(None)
-    """Group of the system whose members share the store: they read its files and build in it. None: you alone do."""
-    quota: Annotated[str, AfterValidator(_amount)] | None = unkeyed(None)
-    """Storage that the store may take, such as 500 GB or 2 TiB: a run whose missing objects would not fit is not
-    started. They are taken to be as large as the stored ones of their stage, or as the paper's."""
 
 
 class Dataset(Section):
@@ -224,6 +183,53 @@ class Finetune(Training):
     """The imported model below paths.models of each {subject} and number of {sessions}."""
 
 
+class Unclip(Section):
+    """Fine-tuning of an SDXL-shaped UNet to the CLIP tokens of pictures, where reconstruct.unclip is trained. The
+    defaults are the paper's, as far as they are known; docs/architecture.md says which pictures are trained on."""
+
+    init: Literal["sdxl", "unclip"] = "sdxl"
+    """Start from the SDXL UNet of the weights folder, less what reads text, or from its unCLIP network."""
+    pictures: Literal["stimuli", "folder"] = "stimuli"
+    """Train on the dataset's pictures that nobody is tested on, or on every picture below paths.pictures."""
+    image_px: Positive = 256
+    """Side of the square pictures that are trained on."""
+    decode_px: Positive = 768
+    """Side of the pictures that the network will decode, and the size that it is told of pictures of unknown origin."""
+    steps: Positive = 110_000
+    """Training steps."""
+    batch_size: Positive = 16
+    """Pictures of one step, over all devices together."""
+    max_lr: Rate = 1e-5
+    """Learning rate after the warm-up."""
+    warmup_steps: Positive = 1000
+    """Steps in which the learning rate rises linearly from almost nothing."""
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: constant, or a cosine down to a hundredth."""
+    weight_decay: Weight = 0.01
+    """AdamW's decay, of all parameters."""
+    grad_clip: Weight = 0.0
+    """Largest gradient norm; 0 switches clipping off."""
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay per step of the running average of the weights that is kept in their place; 0 keeps the last ones."""
+    null_share: Fraction = 0.0
+    """Share of samples whose tokens are N(0, 1) noise, the null that decoding guides away from; the paper's network
+    never saw it, and a small one needs it (0.1)."""
+    exact_share: Fraction = 1.0
+    """Share of samples whose tokens are exact; the rest, less null_share, are made inexact as decoded ones are."""
+    least_kept: Fraction = 1.0
+    """Inexact tokens keep this to all of their distance from the mean picture's."""
+    most_noise: Weight = 0.0
+    """Inexact tokens get noise of a standard deviation up to this."""
+    seed: int = 0
+    """Root of every draw; one network serves all seeds of the matrix."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float16"
+    """Autocast of the forward pass; weights stay float32, and float16 has its loss scaled. CPUs know no float16."""
+    recompute: bool = unkeyed(False)
+    """Compute activations again in the backward pass instead of keeping them (gradient checkpointing)."""
+    checkpoint_minutes: Rate = unkeyed(10.0)
+    """Time between two checkpoints: what a kill can cost."""
+
+
 class Reconstruct(Section):
     """From test trials to pictures and captions."""
 
@@ -234,6 +240,11 @@ class Reconstruct(Section):
     """Average over a picture's trials: all alike, or as the original's three passes, the first of two trials twice."""
     voxels: Literal["measured", "noise", "shuffled"] = since("measured", before="measured")
     """What is decoded: the test trials; as controls, a draw from N(0, 1) for each voxel of each, or another image's."""
+    unclip: Literal["given", "trained"] = since("given", before="given")
+    """The unCLIP network: the weights folder's, or one that is trained here as the section unclip says."""
+    tokens: Literal["prior", "targets"] = since("prior", before="prior")
+    """What is decoded and captioned: the prior's tokens, or the true ones of each test picture, which no brain is in:
+    what the networks themselves can do (the paper's Table 9)."""
     prior_steps: Positive = 20
     """Sampling steps of the diffusion prior."""
     steps: Positive = 38
@@ -321,52 +332,3 @@ class Tables(Section):
     """False leaves every picture out of the report, as NSD's terms ask of a public one."""
     pictures_per_subject: Positive = 8
     """Rows of the report's picture grids."""
-
-
-class Variant(Section):
-    """Settings of the sections in which a variant differs from the rest of the configuration."""
-
-    sessions: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
-    """Numbers of sessions of this variant alone, instead of matrix.sessions."""
-    betas: dict[str, Any] = {}
-    targets: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    pretrain: dict[str, Any] = {}
-    finetune: dict[str, Any] = {}
-    reconstruct: dict[str, Any] = {}
-    refine: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
-
-
-class Matrix(Section):
-    """What is compared: every subject x sessions x seed x variant."""
-
-    subjects: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 2, 5, 7)
-    """Evaluated subjects; each is left out of its own pretraining."""
-    sessions: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 40)
-    """The first so many sessions to fine-tune on. Unused with leave_one_session_out."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
-    """Root seeds; with several, cells show mean and spread."""
-    split: Literal["shared", "leave_one_session_out"] = "shared"
-    """Test on the images shared by all subjects, or on each session in turn and pool the folds."""
-    variants: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Variant], Field(min_length=1)
-    ] = {"default": Variant(), "scratch": Variant(finetune={"init": "scratch"})}
-    """Name -> overlay: settings of sections, and sessions to have other numbers of them than the rest."""
-
-
-class Simulate(Section):
-    """The miniature NSD that ``mindeye2 simulate`` writes; no stage reads this section."""
-
-    seed: int = 0
-    """Root of every draw of the simulation."""
-    trials_per_session: Positive = 96
-    """Presentations in one session (750 in NSD)."""
-    shared_images: Positive = 64
-    """Test images that every subject sees (1000 in NSD)."""
-    image_px: Positive = 64
-    """Side of the pictures in the stimulus brick."""
-    voxels: dict[Positive, Positive] = {1: 420, 2: 360, 3: 390, 4: 330}
-    """Subject -> voxels of its nsdgeneral mask."""
-    ncsnr: Rate = 0.6
-    """Median noise-ceiling signal-to-noise ratio of those voxels, single trial."""

@@ -1,5 +1,6 @@
 """Fingerprints of raw files: how data that no stage makes enters a key."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from mindeye2.data import layout
 from mindeye2.errors import UserError
 from mindeye2.networks import find_network, network_files
 from mindeye2.progress import Progress
-from mindeye2.store import file_sha256, write_atomically
+from mindeye2.store import canonical_json, file_sha256, write_atomically
 
 SHOW_PROGRESS_FROM_BYTES = 1 << 30
 MODEL_FILES = ("model.safetensors", "model.json")
@@ -87,6 +88,23 @@ class Fingerprints:
             f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
             for inside, path in files.items()
         }
+
+    def pictures(self) -> dict[str, dict]:
+        """One fingerprint of all of paths.pictures: how many files, their size, and a hash of names, sizes and, unless
+        dataset.fingerprint is ``size``, contents."""
+        root, by_content = self.root("pictures"), self.config.dataset.fingerprint == "sha256"
+        files = layout.picture_files(root)
+        shown = Progress("fingerprints of the pictures", len(files)) if by_content else None
+        prints = {}
+        for path in files:
+            prints[path.relative_to(root).as_posix()] = self._print(path, path.stat(), by_content=by_content)
+            if shown:
+                shown.advance()
+        if shown:
+            shown.close()
+        digest = hashlib.sha256(canonical_json(prints).encode()).hexdigest()
+        size = sum(each["size"] for each in prints.values())
+        return {"pictures": {"files": len(prints), "size": size, "sha256": digest}}
 
     def model(self, folder: str) -> dict[str, dict]:
         """Fingerprints of an imported model's files, below paths.models; its place enters no key."""

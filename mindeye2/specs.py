@@ -31,7 +31,7 @@ def freeze(plan: Plan) -> None:
     config = plan.config
     paths = {
         name: os.path.abspath(Path(getattr(config.paths, name)).expanduser())
-        for name in ("dataset", "captions", "weights")
+        for name in ("dataset", "captions", "weights", "pictures")
     }
     for node in plan.nodes.values():
         path = frozen_file(node.stage, node.key)

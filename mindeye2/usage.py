@@ -18,6 +18,7 @@ EXPECTED_BYTES = {
     "targets/clip": 63 * GB,
     "pretrain": 9 * GB,
     "finetune": 9 * GB,
+    "unclip": 6 * GB,
     "reconstruct": 4 * GB,
     "refine": 4 * GB,
     "evaluate": GB // 100,

@@ -42,6 +42,7 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "finetune": [node.id for node in cell.finetune],
                 "reconstruct": [node.id for node in cell.reconstruct],
                 "refine": [node.id for node in cell.refine],
+                "unclip": [cell.unclip.id] if cell.unclip else [],
                 "evaluate": cell.evaluate.id,
             }
             for cell in plan.cells
@@ -75,7 +76,7 @@ def write_view(run: str, store: Store) -> None:
         if len({other["seed"] for other in description["cells"]}) > 1:
             folder /= f"seed{cell['seed']}"
         _link(folder / "evaluate", store.root / cell["evaluate"])
-        for stage in ("finetune", "reconstruct", "refine"):
+        for stage in ("finetune", "unclip", "reconstruct", "refine"):
             for fold, name in enumerate(cell[stage], start=1):
                 many = len(cell[stage]) > 1
                 _link(folder / (f"fold{fold:02d}/{stage}" if many else stage), store.root / name)

@@ -26,6 +26,8 @@ RELEASED_TRIAL_IMAGES = "COCO_73k_subj_indices.hdf5"
 RELEASED_REGIONS = "brain_region_masks.hdf5"
 RELEASED_CAPTIONS = "evals/all_captions.pt"
 
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
 HAXBY_BOLD, HAXBY_MASK, HAXBY_LABELS = "bold.nii.gz", "mask.nii.gz", "attributes_literal.txt"
 
 WHOLLY_UNPACKED_BELOW_BYTES = 64 << 20
@@ -86,6 +88,18 @@ def stimuli_needs(source: str, dataset: Path) -> list[Need]:
         joined = captions if (dataset / STIMULUS_INFO).is_file() else []
         return [*_needs("stimuli", RELEASED_IMAGES, RELEASED_SHARED), wording, *joined]
     return [*_needs("stimuli", STIMULUS_BRICK, EXPERIMENT_DESIGN, STIMULUS_INFO), *captions]
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Pictures and shards (.tar) below a folder, by path; UserError where there are none."""
+    wanted = (*PICTURE_SUFFIXES, ".tar")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in wanted and path.is_file())
+    if not files:
+        raise UserError(
+            f"{folder}: no pictures ({', '.join(wanted)}); put them there, or correct paths.pictures (or "
+            "MINDEYE2_PICTURES)"
+        )
+    return files
 
 
 def behav_needs(source: str, subject: int, sessions: int) -> list[Need]:

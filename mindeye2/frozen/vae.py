@@ -45,6 +45,12 @@ class Vae(nn.Module):
         return self.network.encode(2 * images01 - 1).latent_dist.mode() * self.scaling_factor
 
     @torch.no_grad()
+    def posterior(self, images01: Images) -> tuple[Latents, Latents]:
+        """Mean and standard deviation of the posterior of ``2·image − 1``, both times the scaling factor."""
+        found = self.network.encode(2 * images01 - 1).latent_dist
+        return found.mean * self.scaling_factor, found.std * self.scaling_factor
+
+    @torch.no_grad()
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in about [−1, 1], not clamped, of scaled latents."""
         return self.network.decode(latents / self.scaling_factor).sample

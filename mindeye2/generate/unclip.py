@@ -8,11 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mindeye2.frozen.noise import OFFSET_NOISE
 from mindeye2.generate.sigmas import sampling_schedule
 from mindeye2.shapes import Images, Latents, Tokens
-
-OFFSET_NOISE = 0.04
-"""Scale of the per-picture constant in the start noise; the network was trained with it."""
 
 PixelRange = Literal["legacy01", "pm1"]
 

@@ -39,7 +39,8 @@ def run(job: Job) -> None:
     """Decode the shared images, or every image shown in ``test_sessions``.
 
     Each trial of an image goes through the decoder alone; its outputs are averaged as ``repeats`` says. The
-    controls replace what the decoder is given, not what it is scored against (``voxels``). A session
+    controls replace what the decoder is given, not what it is scored against (``voxels``), or what the prior makes
+    of it by each image's true tokens (``tokens``); the role clip is there for that alone. A session
     of Haxby's data shows one picture per category, so there an item is a category's average over the session.
     Tokens and embeddings are written for all test images, pictures and captions for the first ``num_images``.
     """
@@ -59,7 +60,12 @@ def run(job: Job) -> None:
     if count:
         rows = Rows(job.work, count)
         with enough_memory("reconstruct", settings.batch_size, offload=settings.offload):
-            tokens = _sample_prior(job, settings, model, images[rows.done : count], brain[rows.done :])
+            waiting = images[rows.done : count]
+            if settings.tokens == "targets":
+                truth = read_array(job.input("clip") / "tokens.npy")
+                tokens = torch.from_numpy(truth[waiting].astype(np.float32))
+            else:
+                tokens = _sample_prior(job, settings, model, waiting, brain[rows.done :])
             # The next networks need its place.
             del model
             _decode(job, settings, rows, images[:count], tokens, latents, device)
@@ -137,7 +143,9 @@ def _decode(
     if rows.done == rows.count:
         return
     weights, stored_unet = job.paths["weights"], None if device.type == "cuda" else torch.float32
-    unet = compute_in_half(load_unet(weights / "unclip", dtype=stored_unet), device, compiled=settings.compile)
+    trained = job.optional("unclip")
+    given = weights / "unclip" if trained is None else trained / "unet"
+    unet = compute_in_half(load_unet(given, dtype=stored_unet), device, compiled=settings.compile)
     vae = Vae.load(weights / "vae")
     blur = None if latents is None else Vae.load(weights / job.config["lowlevel_vae"])
     put_on(device, [unet, *(part.network for part in (vae, blur) if part)], offload=settings.offload)

@@ -8,6 +8,7 @@ import numpy as np
 from mindeye2.data import layout
 from mindeye2.data.drawings import category_pictures
 from mindeye2.data.nsd import read_design, read_stimulus_info
+from mindeye2.data.pictures import PictureFolder
 from mindeye2.data.released import check_images, read_test_captions
 from mindeye2.data.released_trials import read_shared
 from mindeye2.data.stimuli import brick_pictures, brick_size, read_captions, write_images
@@ -17,10 +18,19 @@ from mindeye2.objects import adopt
 from mindeye2.settings import Stimuli
 
 OUTPUTS = ("images.h5", "captions.json", "shared.npy")
+# Of pictures that were not square before.
+OPTIONAL = ("sizes.npy",)
 
 
 def run(job: Job) -> None:
+    """Write the pictures of a dataset, or (source ``folder``) all of paths.pictures, of which none is shared.
+
+    A folder's pictures have sizes.npy beside them: original height and width, and the crop's top and left.
+    """
     px, source = job.settings(Stimuli).image_px, job.config["dataset"]["source"]
+    if source == "folder":
+        _folder(job, px)
+        return
     layout.found(job.paths.__getitem__, layout.stimuli_needs(source, job.paths["dataset"]))
     images = job.work / "images.h5"
 
@@ -35,6 +45,15 @@ def run(job: Job) -> None:
 
     np.save(job.work / "shared.npy", shared)
     (job.work / "captions.json").write_text(json.dumps(captions))
+
+
+def _folder(job: Job, px: int) -> None:
+    folder = PictureFolder(job.paths["pictures"], px)
+    count = len(folder)
+    write_images(job.work / "images.h5", folder.blocks(), num_images=count, px=px)
+    np.save(job.work / "sizes.npy", np.array(folder.sizes))
+    np.save(job.work / "shared.npy", np.zeros(count, dtype=bool))
+    (job.work / "captions.json").write_text(json.dumps([[]] * count))
 
 
 def _official(root: Path, captions: Path, images: Path, px: int) -> tuple[np.ndarray, list[list[str]]]:

@@ -33,7 +33,8 @@ def run(job: Job) -> None:
     """Write one float16 row per picture of the stimuli.
 
     ``clip``, ``openai_clip``: tokens.npy (images, tokens, width). ``lowlevel_vae``: latents.npy (images, 4, h, w),
-    the posterior's mode times the scaling factor. ``convnext``: features.npy (images, cells, width) and
+    the posterior's mode times the scaling factor. ``vae``: the same of the VAE that unCLIP networks work in, and
+    deviations.npy, its posterior's standard deviation. ``convnext``: features.npy (images, cells, width) and
     augmented.npy (images, views, cells, width). Values as the network's method gives them. ``captioner`` writes
     texts, captions.npy (images,), for the images that may be tested on and empty ones for the others.
     """
@@ -125,6 +126,17 @@ def _vae(weights: Path, settings: Targets, device: torch.device) -> Callable[[Te
     return compute
 
 
+def _posterior(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
+    network = Vae.load(weights / "vae").to(device)
+
+    def compute(pictures: Tensor, first: int) -> Outputs:
+        parts = [network.posterior(batch) for batch in pictures.split(settings.batch_size)]
+        means, deviations = zip(*parts, strict=True)
+        return {"latents": torch.cat(means), "deviations": torch.cat(deviations)}
+
+    return compute
+
+
 def _convnext(weights: Path, settings: Targets, device: torch.device) -> Callable[[Tensor, int], Outputs]:
     network = ConvNeXtTeacher.load(weights / "convnext").to(device)
 
@@ -141,4 +153,10 @@ def _convnext(weights: Path, settings: Targets, device: torch.device) -> Callabl
     return compute
 
 
-NETWORKS = {"clip": _clip, "openai_clip": _openai_clip, "lowlevel_vae": _vae, "convnext": _convnext}
+NETWORKS = {
+    "clip": _clip,
+    "openai_clip": _openai_clip,
+    "lowlevel_vae": _vae,
+    "vae": _posterior,
+    "convnext": _convnext,
+}

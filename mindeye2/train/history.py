@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 COLUMNS = (
     "epoch",
@@ -27,13 +28,13 @@ PICTURED = ("loss", "prior", "clip", "lowlevel", "contrastive")
 Row = Mapping[str, float | int]
 
 
-def write_history(path: Path, rows: Sequence[Row]) -> None:
-    """Replace the CSV file by one with these rows."""
+def write_history(path: Path, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> None:
+    """Replace the CSV file by one with these columns of these rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow([_shown(row.get(name)) for name in COLUMNS])
+        writer.writerow([_shown(row.get(name)) for name in columns])
     draft = path.with_suffix(".part")
     draft.write_text(text.getvalue())
     os.replace(draft, path)
@@ -45,9 +46,6 @@ def _shown(value: float | int | None) -> str:
 
 def plot_history(path: Path, rows: Sequence[Row], *, mixing_epochs: int, title: str) -> None:
     """Losses, retrieval within the batch and learning rate over the epochs; a line where MixCo ends."""
-    # Agg's canvas is used directly: no display is asked for and pyplot's figures of other code stay untouched.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     names = [name for name in PICTURED if any(row.get(name) is not None for row in rows)]
@@ -57,9 +55,7 @@ def plot_history(path: Path, rows: Sequence[Row], *, mixing_epochs: int, title: 
     style = {"marker": "."} if len(rows) < 20 else {}
     panels = len(names) + bool(retrieval) + 1
     columns = 4
-    figure = Figure(figsize=(3.2 * columns, 2.6 * math.ceil(panels / columns)), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure = _figure(3.2 * columns, 2.6 * math.ceil(panels / columns), title)
     axes = figure.subplots(math.ceil(panels / columns), columns, squeeze=False).flat
 
     for axis, name in zip(axes, names, strict=False):
@@ -82,3 +78,25 @@ def plot_history(path: Path, rows: Sequence[Row], *, mixing_epochs: int, title: 
     for axis in axes[panels:]:
         axis.set_visible(False)
     figure.savefig(path, dpi=100)
+
+
+def plot_steps(path: Path, rows: Sequence[Row], *, title: str) -> None:
+    """Loss and learning rate over the steps."""
+    figure = _figure(8.0, 3.0, title)
+    style = {"marker": "."} if len(rows) < 20 else {}
+    for axis, name, shown in zip(figure.subplots(1, 2), ("loss", "lr"), ("loss", "learning rate"), strict=True):
+        axis.plot([row["step"] for row in rows], [row[name] for row in rows], **style)
+        axis.set(title=shown, xlabel="step")
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def _figure(width: float, height: float, title: str) -> Any:
+    # Agg's canvas is used directly: no display is asked for and pyplot's figures of other code stay untouched.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure

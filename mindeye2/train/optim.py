@@ -15,6 +15,7 @@ HIGH_BETA1, LOW_BETA1 = 0.95, 0.85
 STEADY_BETA1 = 0.9
 WARMUP_EPOCHS = 2
 LONGEST_WARMUP = 2 / 3
+WARMUP_START = 1e-6
 
 
 def decayed(name: str, parameter: Tensor, *, legacy: bool = False) -> bool:
@@ -152,3 +153,11 @@ def schedule(
         return lambda step: one_cycle(step, total, max_lr=max_lr, warmup=warmup, cycle_beta1=cycle_beta1)
     linear = linear_decay if kind == "linear" else legacy_linear
     return lambda step: linear(step, total, max_lr=max_lr)
+
+
+def warmed_up(step: int, total_steps: int, *, max_lr: float, warmup_steps: int, cosine: bool = False) -> Rate:
+    """From 1e-6 of ``max_lr`` linearly up to it over ``warmup_steps``; then constant, or by a cosine to a hundredth."""
+    if step < warmup_steps:
+        return Rate(max_lr * (WARMUP_START + (1 - WARMUP_START) * step / warmup_steps), STEADY_BETA1)
+    share = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps) if cosine else 0.0
+    return Rate(_cosine(max_lr, max_lr / 100, share), STEADY_BETA1)

@@ -17,8 +17,8 @@ from mindeye2.model.weights import read_note
 from mindeye2.objects import read_json
 from mindeye2.seeds import stream_seed
 from mindeye2.settings import Model, Training
+from mindeye2.train.decoder import Recipe, Trainer
 from mindeye2.train.history import plot_history, write_history
-from mindeye2.train.loop import Recipe, Trainer
 from mindeye2.train.mixco import mixing_epochs
 from mindeye2.train.parallel import run_on, usable_devices
 

@@ -13,8 +13,9 @@ from diffusers import (
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import load_file
 
+from mindeye2.frozen.noise import training_sigmas
 from mindeye2.generate import refine
-from mindeye2.generate.sigmas import sampling_schedule, training_sigmas
+from mindeye2.generate.sigmas import sampling_schedule
 from mindeye2.generate.unclip import decoded_to_pictures, unclip_latents
 
 GOLD = Path(__file__).parents[1] / "gold/generators"

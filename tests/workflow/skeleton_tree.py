@@ -14,7 +14,7 @@ from mindeye2.data import layout
 from mindeye2.data.sizes import GRIDS, SESSIONS, TRIALS_PER_SESSION
 
 VERSION = "betas_fithrf_GLMdenoise_RR"
-NETWORKS = ("clip", "openai_clip", "lowlevel_vae", "vae", "unclip", "captioner", "sdxl", "convnext")
+NETWORKS = ("clip", "openai_clip", "lowlevel_vae", "vae", "unclip", "captioner", "sdxl", "sdxl/unet", "convnext")
 
 
 def write(root: Path) -> None:

@@ -86,7 +86,7 @@ def test_new_variant_plans_its_own_branch_only(checkout):
 
 def test_plan_names_and_explains(checkout):
     rows = checkout.plan()
-    assert {row["stage"] for row in rows} == set(STAGES)
+    assert {row["stage"] for row in rows} == set(STAGES) - {"unclip"}, "which is trained only where asked for"
     assert {row["state"] for row in rows} == {"stored"}
     assert all(set(row) == {"stage", "key", "state", "names"} and row["names"] for row in rows)
 

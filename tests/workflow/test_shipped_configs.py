@@ -33,6 +33,10 @@ LIGHT = PAPER | {"targets": 1 + 1}
 # Table 11 trains and reconstructs nothing of its own: 12. Refined are Tables 6, 10 and 11: 1 + 3 + 1. Pretrained are
 # the three sets of Table 10. The fourth target network is CLIP L.
 ABLATIONS = PAPER | {"targets": 4 + 1, "pretrain": 3, "finetune": 12, "reconstruct": 12, "refine": 5, "evaluate": 13}
+# unclip: 1 cell of the paper's, of which 4 variants decode: 2 with refinement, 4 with pictures of their own. The
+# network has its own pictures, tokens and latents.
+UNCLIP = dict.fromkeys(("finetune", "pretrain", "tables", "unclip"), 1) | dict.fromkeys(("behav", "betas"), 8)
+UNCLIP |= {"stimuli": 2, "targets": 3 + 1 + 2, "reconstruct": 4, "refine": 2, "evaluate": 4}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,9 @@ def skeleton(tmp_path_factory) -> dict[str, str]:
     return {f"MINDEYE2_{name}": str(root / folder) for name, folder in folders.items()}
 
 
-@pytest.mark.parametrize(("name", "jobs"), [("paper", PAPER), ("light", LIGHT), ("ablations", ABLATIONS)])
+@pytest.mark.parametrize(
+    ("name", "jobs"), [("paper", PAPER), ("light", LIGHT), ("ablations", ABLATIONS), ("unclip", UNCLIP)]
+)
 def test_a_dry_run_lists_exactly_the_jobs_of_the_tables(skeleton, tmp_path, name, jobs):
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--profile", REPOSITORY / "profiles/default"]
     files = ["--snakefile", REPOSITORY / "workflow/Snakefile", "--configfile", REPOSITORY / f"config/{name}.yaml"]

@@ -58,8 +58,8 @@ class Run:
         lines, positions = self.scenes.lines()
         return lines, torch.from_numpy(positions).to(self.device)
 
-    def steps(self, recipe: Recipe) -> int:
-        return max(2, round(recipe.steps * self.share))
+    def steps(self, whole: int) -> int:
+        return max(2, round(whole * self.share))
 
 
 def as_images(pictures: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def fit(
         return {name: value.detach() for name, value in values.items()}
 
     advance = _graphed(step, generator) if on_gpu and recipe.graphed else step
-    steps = run.steps(recipe)
+    steps = run.steps(recipe.steps)
     progress = Progress(label, steps)
     values: dict[str, Tensor] = {}
     for index in range(steps):

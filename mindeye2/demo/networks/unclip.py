@@ -1,16 +1,20 @@
-"""The unCLIP network: latents of a picture from its CLIP tokens."""
+"""The unCLIP network: latents of a picture from its CLIP tokens, trained as the stage unclip trains."""
 
-from dataclasses import dataclass
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from accelerate import Accelerator
 
-from mindeye2.demo.networks.diffusion import SIZES_PX, Denoising, encode_all
-from mindeye2.demo.networks.fit import Recipe, Run, as_images, draw_rows, fit, in_batches
+from mindeye2.demo.networks.diffusion import SIZES_PX
+from mindeye2.demo.networks.fit import Run, as_images, in_batches
 from mindeye2.frozen.clip import Clip
-from mindeye2.frozen.unclip import load_unet, size_vector
+from mindeye2.frozen.unclip import load_unet
 from mindeye2.frozen.vae import Vae
+from mindeye2.settings import Unclip
+from mindeye2.train.unclip import Pictures, UnclipTrainer
 
 SHAPE: dict[str, Any] = {
     "sample_size": 16,
@@ -32,27 +36,32 @@ CONFIG: dict[str, Any] = {
     "class_embed_type": "projection",
     "projection_class_embeddings_input_dim": 128,
 }
-RECIPE = Recipe(steps=30_000, batch_size=256, lr=1.2e-3, average=0.9995)
-TUNING_RECIPE = Recipe(steps=1_500, batch_size=32, lr=2e-4, average=0.995)
-NULL_SHARE = 0.1
-"""Share of samples whose tokens are N(0, 1) noise: the null that sampling guides away from."""
-
-
-@dataclass(frozen=True)
-class Inexact:
-    """What becomes of tokens in training, for decoded ones are never exact.
-
-    ``exact_share`` of the samples stay as they are; the others keep ``least_kept`` to all of their distance from the
-    mean picture's tokens, under noise of a standard deviation up to ``most_noise``.
-    """
-
-    exact_share: float
-    least_kept: float
-    most_noise: float
-
-
-FIRST = Inexact(exact_share=0.4, least_kept=1.0, most_noise=0.4)
-TUNED = Inexact(exact_share=0.25, least_kept=0.5, most_noise=0.8)
+RECIPE = Unclip(
+    steps=30_000,
+    batch_size=256,
+    max_lr=1.2e-3,
+    warmup_steps=900,
+    lr_schedule="cosine",
+    grad_clip=1.0,
+    average=0.9995,
+    null_share=0.1,
+    exact_share=0.4,
+    most_noise=0.4,
+    precision="bfloat16",
+)
+TUNING_RECIPE = RECIPE.model_copy(
+    update={
+        "steps": 1_500,
+        "batch_size": 32,
+        "max_lr": 2e-4,
+        "warmup_steps": 45,
+        "average": 0.995,
+        "exact_share": 0.25,
+        "least_kept": 0.5,
+        "most_noise": 0.8,
+    }
+)
+"""Tokens less exact still, as far as the decoder's are."""
 
 
 def train(run: Run) -> dict[str, float | int]:
@@ -60,40 +69,33 @@ def train(run: Run) -> dict[str, float | int]:
     from diffusers import UNet2DConditionModel
 
     run.seed_init("unclip")
-    return _learn(UNet2DConditionModel(**CONFIG).to(run.device), run, "unclip", RECIPE, FIRST)
+    return _learn(UNet2DConditionModel(**CONFIG), run, "unclip", RECIPE)
 
 
 def tune(run: Run) -> dict[str, float | int]:
     """Rewrite ``unclip/`` after a lesson on less exact tokens; a quarter of an hour on a CPU with 8000 scenes."""
-    network = load_unet(run.out / "unclip").to(run.device).requires_grad_(True)
-    return _learn(network, run, "unclip tuning", TUNING_RECIPE, TUNED)
+    return _learn(load_unet(run.out / "unclip").requires_grad_(True), run, "unclip tuning", TUNING_RECIPE)
 
 
-def _learn(network: Any, run: Run, label: str, recipe: Recipe, inexact: Inexact) -> dict[str, float | int]:
-    vae, clip = Vae.load(run.out / "vae").to(run.device), Clip.load(run.out / "clip").to(run.device)
-    pictures, generator = run.pictures(), run.generator(label)
-    latents = encode_all(vae, pictures)
-    tokens = torch.cat(
-        [clip.tokens(as_images(pictures[rows]), pixel_range="pm1").half() for rows in in_batches(len(pictures))]
-    )
-    mean = tokens.float().mean(dim=0)
-    denoising = Denoising(run, generator)
-    vectors = torch.cat([size_vector(network, *size, 1) for size in SIZES_PX])
-
-    def loss() -> dict[str, Tensor]:
-        rows = draw_rows(len(pictures), recipe.batch_size, generator)
-        noisy, timesteps, target = denoising.noisy(latents[rows].float())
-        fate, share, strength = denoising.uniform(3, len(rows), 1, 1)
-        exact = tokens[rows].float()
-        noise = denoising.normal(*exact.shape)
-        kept = inexact.least_kept + (1 - inexact.least_kept) * share
-        seen = mean + kept * (exact - mean) + inexact.most_noise * strength * noise
-        seen = torch.where(fate < inexact.exact_share, exact, seen)
-        seen = torch.where(fate > 1 - NULL_SHARE, noise, seen)
-        told = vectors[draw_rows(len(vectors), len(rows), generator)]
-        found = network(noisy, timesteps, seen, class_labels=told).sample
-        return {"loss": (found.float() - target).square().mean()}
-
-    values = fit(label, {"unclip": network.train()}, loss, recipe, run, generator)
+def _learn(network: Any, run: Run, label: str, recipe: Unclip) -> dict[str, float | int]:
+    steps = run.steps(recipe.steps)
+    settings = recipe.model_copy(update={"steps": steps, "seed": run.seed})
+    with tempfile.TemporaryDirectory() as work:
+        accelerator = Accelerator(cpu=run.device.type == "cpu")
+        trainer = UnclipTrainer(network, _pictures(run), settings, accelerator, Path(work), stage=label)
+        history = trainer.fit()
     network.eval().half().save_pretrained(run.out / "unclip")
-    return values
+    return {"steps": steps, "loss": round(history[-1]["loss"], 5)}
+
+
+def _pictures(run: Run) -> Pictures:
+    vae, clip = Vae.load(run.out / "vae").to(run.device), Clip.load(run.out / "clip").to(run.device)
+    pictures = run.pictures()
+    parts: list[tuple[torch.Tensor, ...]] = []
+    for rows in in_batches(len(pictures)):
+        images = as_images(pictures[rows])
+        made = (clip.tokens(images, pixel_range="pm1"), *vae.posterior(images))
+        parts.append(tuple(each.half().cpu() for each in made))
+    tokens, latents, deviations = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    told = np.array([(*size, 0, 0) for size in SIZES_PX])
+    return Pictures(tokens, latents, deviations, told[np.arange(len(tokens)) % len(told)], np.arange(len(tokens)))

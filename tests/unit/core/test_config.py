@@ -145,7 +145,7 @@ def test_setting_added_later_costs_no_stored_object():
 
 
 def test_every_section_of_a_variant_exists():
-    from mindeye2.settings import Variant
+    from mindeye2.run_settings import Variant
 
     assert set(Variant.model_fields) - {"sessions"} < set(Config.model_fields)
 

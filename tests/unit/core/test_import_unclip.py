@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from mindeye2.cli import main
+from mindeye2.frozen.noise import training_sigmas
 from mindeye2.frozen.stability import UNET_PREFIX, VAE_PREFIX, ema_name, unet_names, vae_names
-from mindeye2.generate.sigmas import training_sigmas
 
 UNET = {
     "sample_size": 8,

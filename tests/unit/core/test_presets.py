@@ -6,7 +6,8 @@ from mindeye2.config import Config, load_config, merged, parse_config
 from mindeye2.errors import UserError
 from mindeye2.plan import shown_config
 from mindeye2.presets import PRESETS
-from mindeye2.settings import Evaluate, Finetune, Pretrain, Reconstruct, Variant
+from mindeye2.run_settings import Variant
+from mindeye2.settings import Evaluate, Finetune, Pretrain, Reconstruct
 
 
 @pytest.mark.parametrize("name", PRESETS)

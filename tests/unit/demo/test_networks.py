@@ -18,6 +18,7 @@ from mindeye2.demo.networks.scenes import Scenes, draw, vocabulary
 from mindeye2.demo.networks.text import merges, vocab_size, word_tokenizer, write_merges
 from mindeye2.frozen.tokenizer import END, clip_tokenizer
 from mindeye2.generate.refine import NEGATIVE_PROMPT
+from mindeye2.settings import Unclip
 
 LARGEST_BYTES = 20 * 2**20
 MODULES = (vae, clip, convnext, unclip, sdxl, captioner, captioner_tuning)
@@ -116,6 +117,8 @@ def test_every_network_trains(tmp_path, monkeypatch):
         for name, recipe in vars(module).items():
             if isinstance(recipe, Recipe):
                 monkeypatch.setattr(module, name, dataclasses.replace(recipe, batch_size=2))
+            elif isinstance(recipe, Unclip):
+                monkeypatch.setattr(module, name, recipe.model_copy(update={"batch_size": 2, "warmup_steps": 1}))
     run = tiny_run(tmp_path, draw(0, "train", 6))
     for train in TRAINERS.values():
         assert all(np.isfinite(loss) for loss in train(run).values())

@@ -8,11 +8,12 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from mindeye2.errors import UserError
+from mindeye2.frozen.noise import training_sigmas
 from mindeye2.generate.decode import at_side
 from mindeye2.generate.device import InHalf, compute_in_half, enough_memory
 from mindeye2.generate.refine import NEGATIVE_PROMPT, blend, sampling_arguments
 from mindeye2.generate.sheet import contact_sheet, to_bytes
-from mindeye2.generate.sigmas import sampling_schedule, training_sigmas
+from mindeye2.generate.sigmas import sampling_schedule
 from mindeye2.generate.unclip import decoded_to_pictures, draw_noise, unclip_latents
 from mindeye2.seeds import torch_generator
 

@@ -10,7 +10,7 @@ from mindeye2.data.batches import Batches, SubjectTrials, Targets
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.settings import Finetune
-from mindeye2.train.loop import Recipe, Trainer
+from mindeye2.train.decoder import Recipe, Trainer
 
 TOKENS, CLIP_DIM, LATENT_DIM = 4, 8, 12
 

@@ -1,0 +1,139 @@
+"""unclip on random networks, and reconstruct with what it made."""
+
+import csv
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from finished_objects import PX, SHARED, WIDTH, House, load, stimuli, with_inputs
+from safetensors.torch import load_file
+
+from mindeye2.errors import UserError
+from mindeye2.frozen.unclip import load_unet
+from mindeye2.frozen.vae import Vae
+from mindeye2.settings import Unclip
+from mindeye2.stages import reconstruct, targets, unclip
+
+SMALL = {"steps": 6, "batch_size": 4, "warmup_steps": 2, "image_px": PX, "decode_px": PX, "precision": "float32"}
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+def unclip_job(house: House, name: str, free=None, **settings):
+    recipe = Unclip(**(SMALL | settings))
+    return house.job("unclip", name, {"unclip": {**recipe.free(), **(free or {})}}, unclip=recipe.keyed())
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    house = House(tmp_path_factory.mktemp("house"))
+    shared = np.zeros(len(stimuli(house)), bool)
+    shared[list(SHARED)] = True
+    np.save(house.inputs["stimuli"][0] / "shared.npy", shared)
+    house.inputs["vae"] = [house.finish(targets, house.job("targets", "vae", network="vae", targets={}))]
+    house.inputs["trained"] = [house.finish(unclip, unclip_job(house, "trained"))]
+    return house
+
+
+def test_the_posterior_is_the_vaes(house):
+    vae, pictures = Vae.load(house.paths["weights"] / "vae"), stimuli(house)
+    posterior = vae.network.encode(2 * pictures - 1).latent_dist
+    folder = house.inputs["vae"][0]
+    np.testing.assert_allclose(load(folder, "latents"), 0.5 * posterior.mean.detach(), atol=4e-3)
+    np.testing.assert_allclose(load(folder, "deviations"), 0.5 * posterior.std.detach(), atol=4e-3)
+
+
+def test_it_writes_a_folder_that_diffusers_opens(house):
+    from diffusers import UNet2DConditionModel
+
+    folder = house.inputs["trained"][0]
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    assert unet.config.cross_attention_dim == WIDTH and unet.config.sample_size == PX // 4
+    assert {value.dtype for value in load_file(folder / WEIGHTS).values()} == {torch.float16}
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [row["step"] for row in rows] == list("123456") and (folder / "loss.png").stat().st_size > 5000
+
+
+def test_no_shared_picture_is_trained_on(house, name, monkeypatch):
+    seen = []
+
+    class Watching(unclip.UnclipTrainer):
+        def __init__(self, unet, pictures, *arguments):
+            seen.extend(pictures.rows.tolist())
+            super().__init__(unet, pictures, *arguments)
+
+    monkeypatch.setattr(unclip, "UnclipTrainer", Watching)
+    unclip.run(unclip_job(house, name, steps=1))
+    assert sorted({*seen, *SHARED}) == list(range(len(stimuli(house)))) and not {*seen} & {*SHARED}
+
+
+def test_where_all_are_shared_it_refuses(house, name, tmp_path):
+    np.save(tmp_path / "shared.npy", np.ones(3, bool))
+    with pytest.raises(UserError, match=r"every picture is shared and may be tested on; set unclip\.pictures: folder"):
+        unclip.run(with_inputs(unclip_job(house, name), stimuli=[tmp_path]))
+
+
+def test_it_starts_from_the_given_unclip_network_too(house, name):
+    made = house.finish(unclip, unclip_job(house, name, init="unclip", max_lr=1e-30))
+    given = load_unet(house.paths["weights"] / "unclip").state_dict()
+    for key, value in load_file(made / WEIGHTS).items():
+        assert torch.equal(value, given[key].half()), key
+
+
+@pytest.mark.parametrize(("field", "cells"), [("image_px", 8), ("decode_px", 9)])
+def test_sides_that_do_not_halve_are_named(house, name, field, cells):
+    settings = {"decode_px": 36} if field == "decode_px" else {}
+    job = unclip_job(house, name, **settings)
+    if field == "image_px":
+        odd = job.work.parent / f"{name}-vae"
+        odd.mkdir()
+        for file in ("latents", "deviations"):
+            np.save(odd / f"{file}.npy", load(house.inputs["vae"][0], file)[..., :7, :7])
+        job, cells = with_inputs(job, vae=[odd]), 7
+    with pytest.raises(UserError, match=rf"unclip\.{field}: \d+ px are {cells} latent cells, which do not divide by 2"):
+        unclip.run(job)
+
+
+def test_after_kill_9_the_same_command_ends_with_the_same_weights(house, name):
+    """The stage runs in a process of its own, which is killed once its first checkpoint is there."""
+    job = unclip_job(house, name, free={"checkpoint_minutes": 1e-9}, steps=30)
+    whole = unclip_job(house, f"{name}-whole", steps=30)
+    code = "import pickle, sys; from mindeye2.stages import unclip; unclip.run(pickle.load(open(sys.argv[1], 'rb')))"
+    script = job.work.parent / f"{name}.job"
+    script.write_bytes(pickle.dumps(job))
+    environment = {**os.environ, "PYTHONPATH": str(Path(unclip.__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, "-c", code, script], env=environment, stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not any((job.work / "checkpoint").glob("[0-9]" * 9)) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not (job.work / "unet").exists()
+    unclip.run(replace(job, free=whole.free))
+    unclip.run(whole)
+    assert (job.work / WEIGHTS).read_bytes() == (whole.work / WEIGHTS).read_bytes()
+
+
+def test_reconstruct_decodes_with_the_trained_network(house, name):
+    job = replace(with_inputs(house.reconstruct(name, unclip="trained"), unclip=house.inputs["trained"]))
+    trained = load(house.finish(reconstruct, job), "unrefined")
+    assert not np.array_equal(trained, load(house.inputs["reconstruct"][0], "unrefined"))
+    plain = load(house.inputs["reconstruct"][0], "prior")
+    assert np.array_equal(load(job.work, "prior"), plain)
+
+
+def test_reconstruct_decodes_true_tokens(house, name):
+    job = house.reconstruct(name, tokens="targets")
+    folder = house.finish(reconstruct, job)
+    shown = np.load(folder / "test.npz")["image"][:4]
+    assert np.array_equal(load(folder, "prior"), load(house.inputs["clip"][0], "tokens")[shown])
+    given = house.inputs["reconstruct"][0]
+    assert np.array_equal(load(folder, "retrieval"), load(given, "retrieval"))
+    assert not np.array_equal(load(folder, "unrefined"), load(given, "unrefined"))
