@@ -83,6 +83,7 @@ _KNOWN = {
     "clip": _two_way("CLIP", "CLIP's image embedding"),
     "efficientnet": Metric("Eff", higher=False, meaning="correlation distance of EfficientNet-B1 features"),
     "swav": Metric("SwAV", higher=False, meaning="correlation distance of SwAV features"),
+    "fid": Metric("FID", higher=False, meaning="Fréchet distance of the features of many decoded and true pictures"),
     "meteor": Metric("METEOR", "caption", meaning="words of the decoded caption matched to the true one's"),
     "rouge_1": Metric("ROUGE-1", "caption", meaning="F1 of the words that the decoded and the true caption share"),
     "rouge_l": Metric("ROUGE-L", "caption", meaning="F1 of the longest word sequence that both captions share"),

@@ -25,6 +25,8 @@ class Cell:
     refine: tuple[Path, ...]
     pretrain: Path | None
     stimuli: Path
+    unclip: Path | None = None
+    """Where it was trained here."""
 
 
 def read_cells(cells: Sequence[Mapping[str, Any]], inputs: Mapping[str, Sequence[Path]]) -> list[Cell]:
@@ -35,7 +37,7 @@ def read_cells(cells: Sequence[Mapping[str, Any]], inputs: Mapping[str, Sequence
     found = []
     for cell in cells:
         evaluate = inputs["evaluate"][cell["evaluate"]]
-        pretrain, folds = cell["pretrain"], len(cell["finetune"])
+        pretrain, unclip, folds = cell["pretrain"], cell.get("unclip"), len(cell["finetune"])
         found.append(
             Cell(
                 variant=cell["variant"],
@@ -48,6 +50,7 @@ def read_cells(cells: Sequence[Mapping[str, Any]], inputs: Mapping[str, Sequence
                 refine=tuple(inputs["refine"][i] for i in cell["refine"]),
                 pretrain=None if pretrain is None else inputs["pretrain"][pretrain],
                 stimuli=_stimuli_of(evaluate, inputs["stimuli"]),
+                unclip=None if unclip is None else inputs["unclip"][unclip],
             )
         )
     return found

@@ -16,6 +16,10 @@ MEANINGS = {
     "shuffled": "decodes for every test picture the trials of another one; none keeps its own, so a decoder that is "
     "always right comes out just below chance",
 }
+CEILING = (
+    "decodes the true tokens of every test picture, which no brain is in: what the networks behind the decoder can do; "
+    "its retrieval is the decoder's own"
+)
 RIDGE = "linear_ridge"
 RIDGE_MEANING = (
     "is ridge regression in closed form from the same training trials to CLIP tokens: a yardstick, what a linear map "
@@ -33,19 +37,24 @@ class Controls:
 
 
 def controls(view: View) -> Controls | None:
-    """None where the run has neither a control nor the linear baseline."""
+    """None where the run has neither a control, nor a variant with the truth, nor the linear baseline."""
     baselines = [name for name in view.baselines if name.partition("@")[0] == RIDGE]
-    if not view.controls and not baselines:
+    if not view.controls and not view.ceilings and not baselines:
         return None
     columns = [column for column in main_columns(view) if _has_chance(view, column)]
     meanings = [(name, MEANINGS[kind]) for name, kind in view.controls.items()]
     return Controls(
-        meanings=(*meanings, *((name, RIDGE_MEANING) for name in baselines)),
+        meanings=(
+            *meanings,
+            *((name, CEILING) for name in view.ceilings),
+            *((name, RIDGE_MEANING) for name in baselines),
+        ),
         verdicts=tuple(_verdict(view, name, columns) for name in view.controls),
         table=main_table(
             view.entries,
             columns,
-            variants=list(dict.fromkeys([view.default, *view.controls, *baselines])),
+            variants=list(dict.fromkeys([view.default, *view.controls, *view.ceilings, *baselines])),
+            unranked=view.ceilings,
             sessions=view.sessions,
             pools=view.pools,
             label=where(view.unit),

@@ -14,6 +14,7 @@ _PLACES = {
     "targets": (1, 0),
     "pretrain": (2, 1),
     "finetune": (3, 1),
+    "unclip": (3, 0),
     "reconstruct": (4, 1),
     "refine": (5, 1),
     "evaluate": (6, 1),

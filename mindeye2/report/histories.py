@@ -25,6 +25,9 @@ _TITLES = {
     "image_to_brain": "image → brain in the batch",
 }
 
+_NO_SESSIONS = {"pretrain": "other subjects", "unclip": "pictures alone"}
+"""What a training is on that is on no session of the decoded subject."""
+
 Curve = list[tuple[float, float]]
 """(x, value) of the epochs or steps at which a value was written."""
 
@@ -41,7 +44,7 @@ class TrainingRun:
 
 
 def read_runs(cells: Sequence[Cell], stage: str, unit: str) -> list[TrainingRun]:
-    """Every training run of ``pretrain`` or ``finetune`` once, though cells may share it.
+    """Every training run of ``pretrain``, ``finetune`` or ``unclip`` once, though cells may share it.
 
     A model that was imported instead has no history.
     """
@@ -49,6 +52,8 @@ def read_runs(cells: Sequence[Cell], stage: str, unit: str) -> list[TrainingRun]
     for cell in cells:
         if stage == "pretrain":
             runs = [(cell.pretrain, 0, f"without subject {cell.subject}")] if cell.pretrain else []
+        elif stage == "unclip":
+            runs = [(cell.unclip, 0, "of no subject")] if cell.unclip else []
         else:
             held = [f", fold {fold}" if len(cell.finetune) > 1 else "" for fold in range(1, len(cell.finetune) + 1)]
             where = f"subject {cell.subject}, {plural(cell.sessions, unit)}"
@@ -95,7 +100,7 @@ class Histories:
         """Total loss of every run: one panel per number of sessions, one thin line per run."""
         panels = []
         for sessions in sorted({run.sessions for run in self.runs}):
-            where = plural(sessions, self.unit) if sessions else "other subjects"
+            where = plural(sessions, self.unit) if sessions else _NO_SESSIONS[self.stage]
             members = [run for run in self.runs if run.sessions == sessions and "loss" in run.curves]
             panels += [self._panel(f"{self.stage}: loss, {where}", members, "loss")] if members else []
         return panels

@@ -10,13 +10,9 @@ from mindeye2.report.catalogue import metric
 from mindeye2.report.citations import CITED_BY_METRIC, WORKS, bibliography
 from mindeye2.report.contrasts import flat
 from mindeye2.report.facts import Facts, gather
-from mindeye2.report.words import enumerated, plural
+from mindeye2.report.unclip import unclip_training
+from mindeye2.report.words import BETAS, enumerated, plural
 
-_BETAS = {
-    "betas_fithrf_GLMdenoise_RR": "fitted haemodynamic responses, GLMdenoise and ridge regression (b3)",
-    "betas_fithrf": "fitted haemodynamic responses (b2)",
-    "betas_assumehrf": "one assumed haemodynamic response (b1)",
-}
 _BACKBONES = {
     "residual_mlp": "a residual MLP of {blocks} (dropout {dropout:g})",
     "linear": "an affine backbone",
@@ -121,7 +117,7 @@ class Methods:
             origin = (
                 f"The responses are those of the Natural Scenes Dataset{self.cite('allen2022nsd')}, recorded at 7 T "
                 f"while the subjects saw photographs of COCO{self.cite('lin2014coco')}. Single trials were estimated "
-                f"by GLMsingle{self.cite('prince2022glmsingle')} with {_BETAS[betas.version]}, at 1.8 mm in the mask "
+                f"by GLMsingle{self.cite('prince2022glmsingle')} with {BETAS[betas.version]}, at 1.8 mm in the mask "
                 "nsdgeneral."
                 if source == "nsd"
                 else f"The responses are those of the Natural Scenes Dataset{self.cite('allen2022nsd')} as released "
@@ -283,7 +279,7 @@ class Methods:
         text = (
             f"{few}Tokens were sampled from the prior in {reconstruct.prior_steps} steps and decoded by an unCLIP "
             f"network on Stable Diffusion XL{sdxl} in {reconstruct.steps} steps{solver[reconstruct.sampler]} (guidance "
-            f"{reconstruct.guidance:g}{away}); GIT{git} captioned them."
+            f"{reconstruct.guidance:g}{away}); GIT{git} captioned them.{unclip_training(settings)}"
         )
         if refine.strength == 0:
             return _join(text, "The pictures were not refined.")

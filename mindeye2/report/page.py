@@ -52,7 +52,7 @@ def render(run: Run) -> str:
         leading=PICTURES.get(leading_picture(view)),
         notes=notes(run.rows),
         details=[
-            detail_table(view.entries, table, pools=view.pools, label=where(view.unit))
+            detail_table(view.entries, table, pools=view.pools, label=where(view.unit), unranked=view.ceilings)
             for table in grouped(view.columns)
         ],
         controls=controls(view),
@@ -123,6 +123,7 @@ def _main(view: View) -> PageTable:
         sessions=view.sessions,
         pools=view.pools,
         label=where(view.unit),
+        unranked=view.ceilings,
     )
 
 
@@ -177,7 +178,7 @@ def _pictures(view: View) -> dict[str, Any]:
 def _training(view: View) -> dict[str, Any]:
     histories = [
         Histories(read_runs(view.run.cells, stage, view.unit), stage, view.series, view.unit)
-        for stage in ("pretrain", "finetune")
+        for stage in ("pretrain", "finetune", "unclip")
     ]
     return {
         "losses": [panel for history in histories for panel in history.totals()],

@@ -1,7 +1,7 @@
 """The matrix as the page shows it: rows in groups that can be compared, with chance levels."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mindeye2.report.catalogue import ABSENT, chance_level, metric
@@ -60,27 +60,40 @@ def main_table(
     sessions: Sequence[int],
     pools: Mapping[str, int],
     label: Callable[[int, int], str],
+    unranked: Collection[str] = (),
 ) -> PageTable:
-    """Every variant over all subjects: their mean, or the only subject. Columns without any value are named apart."""
+    """Every variant over all subjects: their mean, or the only subject. Columns without any value are named apart.
+
+    ``unranked`` variants are never the best.
+    """
     chosen = [e for count in sessions for v in variants if (e := overall(entries, v, count)) is not None]
     own = [entry for entry in chosen if entry.variant != PUBLISHED]
     full = [column for column in columns if any(entry.get(column).value is not None for entry in own)]
     left_out = tuple(metric(name).title for name, _ in columns if not any(name == kept for kept, _ in full))
-    table = _page_table(Table("", tuple(full)), chosen, pools, label)
+    table = _page_table(Table("", tuple(full)), chosen, pools, label, unranked)
     return PageTable(table.title, table.heads, table.groups, left_out)
 
 
 def detail_table(
-    entries: Sequence[Entry], table: Table, *, pools: Mapping[str, int], label: Callable[[int, int], str]
+    entries: Sequence[Entry],
+    table: Table,
+    *,
+    pools: Mapping[str, int],
+    label: Callable[[int, int], str],
+    unranked: Collection[str] = (),
 ) -> PageTable:
     """Every subject of every variant, with open cells where nothing was computed."""
-    return _page_table(table, shown(entries, table), pools, label)
+    return _page_table(table, shown(entries, table), pools, label, unranked)
 
 
 def _page_table(
-    table: Table, entries: Sequence[Entry], pools: Mapping[str, int], label: Callable[[int, int], str]
+    table: Table,
+    entries: Sequence[Entry],
+    pools: Mapping[str, int],
+    label: Callable[[int, int], str],
+    unranked: Collection[str],
 ) -> PageTable:
-    winners = {column: best(entries, column, without=(PUBLISHED,)) for column in table.columns}
+    winners = {column: best(entries, column, without=(PUBLISHED, *unranked)) for column in table.columns}
     groups: dict[tuple[int, int], list[Line]] = {}
     for entry in entries:
         counts = common_count(entry, table.columns)

@@ -1,7 +1,7 @@
 """matrix.md and matrix.tex: one row per variant, subject and sessions, metrics as columns, grouped by picture."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mindeye2.report.catalogue import ABSENT, GROUPS, PICTURES, metric
@@ -106,10 +106,10 @@ def cell_text(column: Column, value: Value, counts: tuple[int, ...]) -> tuple[st
 
 
 def _body(
-    entries: Sequence[Entry], table: Table, join: Callable[[str, str, bool], str]
+    entries: Sequence[Entry], table: Table, join: Callable[[str, str, bool], str], unranked: Collection[str]
 ) -> list[tuple[Entry, list[str]]]:
     """Cells of each row, put together by ``join(main, aside, is_best)``."""
-    winners = {column: best(entries, column) for column in table.columns}
+    winners = {column: best(entries, column, without=unranked) for column in table.columns}
     body = []
     for entry in shown(entries, table):
         counts = common_count(entry, table.columns)
@@ -121,8 +121,8 @@ def _body(
     return body
 
 
-def markdown(rows: Sequence[Row], *, run: str) -> str:
-    """The matrix as Markdown, one table per group of metrics."""
+def markdown(rows: Sequence[Row], *, run: str, unranked: Collection[str] = ()) -> str:
+    """The matrix as Markdown, one table per group of metrics; ``unranked`` variants are never the best."""
     entries, parts = summarise(rows), [f"# {_md(run)}\n"]
 
     def join(main: str, aside: str, winner: bool) -> str:
@@ -131,7 +131,7 @@ def markdown(rows: Sequence[Row], *, run: str) -> str:
     for table in grouped(columns_of(rows)):
         heads = ["variant", "subject", "sessions", "N", *(metric(name).heading for name, _ in table.columns)]
         lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-        lines += [cells for _, cells in _body(entries, table, join)]
+        lines += [cells for _, cells in _body(entries, table, join, unranked)]
         parts.append(f"## {_md(table.title)}\n")
         parts.append("\n".join(f"| {' | '.join(map(_md, line))} |" for line in lines) + "\n")
     parts.append("\n".join(f"- {line}" for line in notes(rows)) + "\n")
@@ -147,7 +147,7 @@ def latex_escaped(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
-def latex(rows: Sequence[Row], *, run: str) -> str:
+def latex(rows: Sequence[Row], *, run: str, unranked: Collection[str] = ()) -> str:
     r"""The matrix as LaTeX tables for ``\input``; needs the packages booktabs and graphicx."""
     entries, footnote = summarise(rows), latex_escaped(" ".join(notes(rows)))
     parts = [r"% Needs \usepackage{booktabs} and \usepackage{graphicx}." + "\n"]
@@ -160,7 +160,7 @@ def latex(rows: Sequence[Row], *, run: str) -> str:
     for table in grouped(columns_of(rows)):
         heads = ["variant", "subject", "sessions", "N", *(metric(name).heading for name, _ in table.columns)]
         lines, previous = [], None
-        for entry, cells in _body(entries, table, join):
+        for entry, cells in _body(entries, table, join, unranked):
             if previous not in (None, (entry.sessions, entry.subject)):
                 lines.append(r"\addlinespace")
             previous = (entry.sessions, entry.subject)

@@ -8,7 +8,7 @@ from mindeye2.report.catalogue import PICTURES, chance_level, metric
 from mindeye2.report.cells import Cell
 from mindeye2.report.provenance import Provenance
 from mindeye2.report.published import VARIANT as PUBLISHED
-from mindeye2.report.published import comparable, published_rows
+from mindeye2.report.published import comparable, published_rows, true_token_variants
 from mindeye2.report.rows import Row
 from mindeye2.report.summary import Column, Entry, columns_of, summarise
 from mindeye2.report.tables import grouped
@@ -69,9 +69,15 @@ class View:
         return {name: kind for name, kind in kinds.items() if kind != "measured"}
 
     @property
+    def ceilings(self) -> list[str]:
+        """Variants that decode true tokens: what the networks can do, whatever the brain."""
+        return true_token_variants(self.run.config)
+
+    @property
     def decoders(self) -> list[str]:
-        """Variants and baselines that are to be ranked: no controls."""
-        return [name for name in (*self.variants, *self.baselines) if name not in self.controls]
+        """Variants and baselines that are to be ranked: no controls, and nothing that knows the truth."""
+        apart = {*self.controls, *self.ceilings}
+        return [name for name in (*self.variants, *self.baselines) if name not in apart]
 
     def of_default(self, subject: int) -> Cell:
         """The default variant's cell with most sessions and the first seed."""

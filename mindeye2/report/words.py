@@ -7,6 +7,13 @@ from markupsafe import Markup
 from mindeye2.report.catalogue import PICTURES, chance_level, metric
 from mindeye2.report.summary import MEAN, Column, Entry, Value, overall
 
+BETAS = {
+    "betas_fithrf_GLMdenoise_RR": "fitted haemodynamic responses, GLMdenoise and ridge regression (b3)",
+    "betas_fithrf": "fitted haemodynamic responses (b2)",
+    "betas_assumehrf": "one assumed haemodynamic response (b1)",
+}
+"""Version of GLMsingle's betas -> how they were estimated."""
+
 _LEADING = (
     ("retrieval_brain_to_image", ""),
     ("retrieval_image_to_brain", ""),

@@ -6,6 +6,7 @@ from mindeye2.report.page import Run, render
 from mindeye2.report.paper import markdown as paper_markdown
 from mindeye2.report.paper import rebuild
 from mindeye2.report.provenance import trace
+from mindeye2.report.published import true_token_variants
 from mindeye2.report.rows import matrix_rows, write_matrix
 from mindeye2.report.tables import latex, markdown
 from mindeye2.settings import Tables
@@ -31,7 +32,8 @@ def run(job: Job) -> None:
     )
 
     write_matrix(rows, job.work / "matrix.csv")
-    paper = paper_markdown(rebuild(rows, job.config["config"]))
-    (job.work / "matrix.md").write_text(f"{markdown(rows, run=name)}\n{paper}", encoding="utf-8")
-    (job.work / "matrix.tex").write_text(latex(rows, run=name), encoding="utf-8")
+    paper, apart = paper_markdown(rebuild(rows, job.config["config"])), true_token_variants(job.config["config"])
+    matrix = markdown(rows, run=name, unranked=apart)
+    (job.work / "matrix.md").write_text(f"{matrix}\n{paper}", encoding="utf-8")
+    (job.work / "matrix.tex").write_text(latex(rows, run=name, unranked=apart), encoding="utf-8")
     (job.work / "report.html").write_text(page, encoding="utf-8")

@@ -178,6 +178,65 @@ def test_without_comparable_cells_one_line_says_why(tmp_path, content, words):
     assert "#paper" not in {target for _, target in page.links}
 
 
+TRUTH = {"default": {}, "truth": {"reconstruct": {"tokens": "targets"}, "refine": {"strength": 0.0}}}
+
+
+def test_table_9_holds_the_variants_that_know_the_truth(rows, config):
+    """Those of this run have the printed values of subject 1 and 40 sessions, a step worse for being unrefined."""
+    truth = [replace(row, variant="truth") for row in rows if row.sessions == 40]
+    with_truth = {**config, "matrix": {**config["matrix"], "variants": TRUTH}}
+    paper = rebuild([*rows, *truth], with_truth)
+    nine = cells(paper, "Table 9")
+    assert list(nine) == ["SDXL unCLIP: truth", "Versatile Diffusion"]
+    count, fid, pixcorr, ssim, alex, *_, swav = nine["SDXL unCLIP: truth"]
+    assert (count, fid) == (("4 × 1000",), ("–", "paper 13.69"))
+    # The mean of .374, .328, .301 and .283 is .3215, and the difference is rounded, not formed of rounded ones.
+    assert pixcorr == ("0.322", "paper 0.676", "−0.355")
+    assert ssim[1] == "paper 0.232" and alex == ("96.1", "paper 99.8", "−3.7")
+    assert swav == ("0.344", "paper 0.029", "+0.315")
+    assert nine["Versatile Diffusion"][2] == ("–", "paper 0.266")
+    assert rebuild(rows, config).tables == tuple(t for t in paper.tables if not t.title.startswith("Table 9"))
+    assert any("no brain in it" in note for note in paper.notes)
+
+
+def test_table_9_leaves_another_judges_clip_open(rows, config):
+    truth = [replace(row, variant="truth") for row in rows]
+    judged = {**config["evaluate"], "clip": "clip"}
+    given = {**config, "evaluate": judged, "matrix": {**config["matrix"], "variants": TRUTH}}
+    assert cells(rebuild([*rows, *truth], given), "Table 9")["SDXL unCLIP: truth"][7] == ("–", "paper 99.9")
+
+
+def test_table_9_stands_alone_where_responses_are_simulated(tmp_path):
+    content = demo_config(matrix={"subjects": [1], "sessions": [3], "variants": TRUTH})
+    job = FakeRun(tmp_path, content).job()
+    tables.run(job)
+    page, text = Page((job.work / "report.html").read_text()), (job.work / "matrix.md").read_text()
+    for said in (" ".join(page.text.split()), text):
+        assert said.count("Of the paper's tables only Table 9 is rebuilt: they were measured on people") == 1
+        assert "says nothing of the paper's" in said
+    assert page.table("Table 9: pictures decoded from true tokens")[0][0] == "network"
+    assert "The paper's tables" in page.headings and "Table 7" not in page.text
+    lines = {line[0]: line for line in page.table("Controls")}
+    assert "truth" in lines and "decodes the true tokens of every test picture" in " ".join(page.text.split())
+
+
+def test_what_knows_the_truth_is_never_the_best(tmp_path):
+    """It is given perfect pictures, and its rows are bold nowhere; the findings rank it nowhere."""
+    variants = {**TRUTH, "scratch": {"finetune": {"init": "scratch"}}}
+    job = FakeRun(tmp_path, demo_config(matrix={"subjects": [1], "sessions": [3], "variants": variants})).job()
+    for cell in job.config["cells"]:
+        if cell["variant"] == "truth":
+            path = job.inputs["evaluate"][cell["evaluate"]] / "metrics.csv"
+            path.write_text("baseline,metric,picture,value,n,low,high\n,pixel_correlation,unrefined,0.99,8,0.98,1.0\n")
+    tables.run(job)
+    markdown_lines = (job.work / "matrix.md").read_text().splitlines()
+    ours = [line for line in markdown_lines if line.startswith("| truth |")]
+    assert ours and not any("**" in line for line in ours)
+    assert any("**" in line for line in markdown_lines if line.startswith(("| default |", "| scratch |")))
+    latex_lines = (job.work / "matrix.tex").read_text().splitlines()
+    assert not [line for line in latex_lines if line.startswith("truth &") and "textbf" in line]
+
+
 def test_page_and_markdown_hold_the_same_tables(job, rows, config):
     tables.run(job)
     page, text = Page((job.work / "report.html").read_text()), (job.work / "matrix.md").read_text()
