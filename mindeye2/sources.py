@@ -81,9 +81,8 @@ class Fingerprints:
         place = place or self.root("weights") / Path(inside or name).expanduser()
         files = network_files(name, place)
         if not files:
-            raise UserError(
-                f"{place}: no such network; run mindeye2 weights fetch, or correct paths.weights (or MINDEYE2_WEIGHTS)"
-            )
+            remedy = "put its weights there" if inside not in (None, name) else "run mindeye2 weights fetch"
+            raise UserError(f"{place}: no such network; {remedy}, or correct paths.weights (or MINDEYE2_WEIGHTS)")
         return {
             f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
             for inside, path in files.items()

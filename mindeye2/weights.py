@@ -77,7 +77,7 @@ def _need(name: str, place: Path, stages: tuple[str, ...], required: bool, folde
     metrics = network.metrics if network and not required else ()
     if place != folder / name:
         there = bool(network_files(name, place))
-        return Need(name, place, stages, metrics, () if there else (f"no {place}",), ())
+        return Need(name, place, stages, metrics, () if there else NOTHING, ())
     source = published()[network.along] if network and network.along else network
     files = source.files if source else ()
     if not network_files(name, place):
@@ -96,12 +96,15 @@ def describe(config: Config) -> Iterator[str]:
     yield ""
     rows = [("network", "read by", "size", "state", "published under")]
     for need in needs:
-        network = published().get(need.name)
-        state = "there" if need.place == folder / need.name else f"there, {need.place}"
-        if need.lacking:
-            state = "missing" if need.lacking == NOTHING else f"lacks {', '.join(need.lacking[:2])}"
-            state += f" (for {', '.join(need.metrics)})" if need.metrics else ""
-        licence = network.licence if network else "not in the table: your own"
+        network, own_folder = published().get(need.name), need.place == folder / need.name
+        if not own_folder and not (network and network.cache):
+            network = None
+        state = f"lacks {', '.join(need.lacking[:2])}" if need.lacking else "there"
+        if need.lacking == NOTHING:
+            state = "missing"
+        state += "" if own_folder else f", {need.place}"
+        state += f" (for {', '.join(need.metrics)})" if need.lacking and need.metrics else ""
+        licence = network.licence if network else "your own"
         size = f"with {network.along}" if network and network.along and need.lacking else need.size
         rows.append((need.name, ", ".join(need.stages), size, state, licence))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

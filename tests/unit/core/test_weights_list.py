@@ -13,8 +13,10 @@ from mindeye2 import published
 from mindeye2.cli import main
 from mindeye2.config import load_config
 from mindeye2.convert import CONVERSIONS
+from mindeye2.errors import UserError
 from mindeye2.metrics.features import JUDGES
 from mindeye2.metrics.texts import NETWORKS as CAPTION_NETWORKS
+from mindeye2.sources import Fingerprints
 from mindeye2.store import file_sha256
 from mindeye2.weights import needed, verify
 
@@ -93,6 +95,19 @@ def test_a_folder_with_holes_is_no_network(tmp_path, capsys):
     assert [file.name for file in need.files] == ["bigG_to_L_epoch8.pth"]
     assert main(["weights", "verify", *arguments]) == 1
     assert "captioner: lacks converter.safetensors" in capsys.readouterr().out
+
+
+def test_a_network_of_ones_own_is_not_the_published_one(tmp_path, capsys):
+    own = tmp_path / "mine.safetensors"
+    command = ["weights", "list", "--config", "config/demo.yaml", "--set", f"refine.weights={own}"]
+    assert main(command) == 1
+    assert re.search(rf"sdxl +refine +\? +missing, {own} +your own", capsys.readouterr().out)
+    prints = Fingerprints(load_config("config/demo.yaml"), tmp_path / "memory.json")
+    with pytest.raises(UserError, match=r"mine\.safetensors: no such network; put its weights there"):
+        prints.network("sdxl", inside=str(own))
+    own.write_bytes(bytes(3000))
+    assert main(command) == 0
+    assert re.search(rf"sdxl +refine +2\.9 KiB +there, {own} +your own", capsys.readouterr().out)
 
 
 def test_listing_is_light():
