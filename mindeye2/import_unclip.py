@@ -18,7 +18,6 @@ from mindeye2.frozen.noise import training_sigmas
 from mindeye2.frozen.weights import build, read_json
 from mindeye2.loading import uninitialised
 from mindeye2.progress import Progress
-from mindeye2.sources import sha256_with_progress
 from mindeye2.units import show_bytes
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -73,7 +72,6 @@ def import_unclip(file: Path, out: Path, *, unet_config: Path | None = None, vae
         part: sum(tensor.numel() for tensor in network.state_dict().values()) for part, network in networks.items()
     }
     needed = sum(sizes[part] * part.dtype.itemsize for part in networks)
-    origin = {"format": "pt", "origin_sha256": sha256_with_progress(file), "averaged": str(averaged).lower()}
     progress = Progress("import-unclip, MB", max(1, needed // 1_000_000))
     with draft(out) as folder:
         free = shutil.disk_usage(folder.parent).free
@@ -82,7 +80,7 @@ def import_unclip(file: Path, out: Path, *, unet_config: Path | None = None, vae
         for part, network in networks.items():
             network.save_config(folder / part.folder)
             path = folder / part.folder / WEIGHTS_FILE
-            _write(path, content, names[part], shapes_of(network), part.dtype, origin, progress)
+            _write(path, content, names[part], shapes_of(network), part.dtype, progress)
     progress.close()
     return (
         f"UNet of {sizes[UNET]:,} parameters in float16{' (averaged over its training)' if averaged else ''}, "
@@ -145,11 +143,10 @@ def _write(
     names: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
     dtype: torch.dtype,
-    metadata: Mapping[str, str],
     progress: Progress,
 ) -> None:
     """A safetensors file, one tensor after the other; its own library would take all of them at once."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
         start, end = end, end + torch.Size(shape).numel() * dtype.itemsize
