@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mindeye2.errors import UserError
-from mindeye2.nodes import Plan
+from mindeye2.nodes import Node, Plan
 from mindeye2.plan import PLAN_FOLDER
 from mindeye2.store import Store, spec_key, write_atomically
 
 STAMP_FOLDER = Path(".stamps")
+PUBLISHED_PX = 224
+"""Side of the smallest pictures that a published network sees."""
+LIGHT_DIM = 1024
 
 
 def frozen_file(stage: str, key: str) -> Path:
@@ -20,6 +23,18 @@ def frozen_file(stage: str, key: str) -> Path:
 def called(names: list[str]) -> str:
     """The first three of an object's names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def size_of(node: Node, plan: Plan) -> str:
+    """``miniature``, ``light`` or ``paper``: what the rules ask a cluster for goes by it.
+
+    By the width of the model that the object is, or is decoded with; what has none is of the paper's size.
+    """
+    if plan.config.stimuli.image_px < PUBLISHED_PX:
+        return "miniature"
+    decoded = [plan.nodes[name] for name in node.spec["inputs"].get("finetune", ())]
+    models = [each.spec["config"]["model"] for each in (node, *decoded) if "model" in each.spec["config"]]
+    return "light" if models and all(model["hidden_dim"] <= LIGHT_DIM for model in models) else "paper"
 
 
 def freeze(plan: Plan) -> None:
@@ -44,6 +59,7 @@ def freeze(plan: Plan) -> None:
             "networks": {name: os.path.abspath(place) for name, place in node.networks.items()},
             "free": free,
             "run": config.run.name,
+            "size": size_of(node, plan),
             "spec": node.spec,
         }
         text = json.dumps(frozen, indent=1)

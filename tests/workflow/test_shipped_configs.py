@@ -11,8 +11,9 @@ import pytest
 import skeleton_tree
 
 from mindeye2.config import load_config
-from mindeye2.nodes import Cell
+from mindeye2.nodes import Plan
 from mindeye2.plan import make_plan
+from mindeye2.specs import size_of
 
 REPOSITORY = Path(__file__).parents[2]
 CPU_SECONDS = 10.0
@@ -77,18 +78,18 @@ def test_a_dry_run_lists_exactly_the_jobs_of_the_tables(skeleton, tmp_path, name
 
 
 @pytest.fixture(scope="module")
-def cells(skeleton, tmp_path_factory) -> dict[str, list[Cell]]:
+def plans(skeleton, tmp_path_factory) -> dict[str, Plan]:
     folder = tmp_path_factory.mktemp("plans")
     with pytest.MonkeyPatch.context() as patch:
         for variable, path in skeleton.items():
             patch.setenv(variable, path)
         configs = {name: load_config(REPOSITORY / f"config/{name}.yaml") for name in ("paper", "ablations")}
-        return {name: make_plan(config, folder).cells for name, config in configs.items()}
+        return {name: make_plan(config, folder) for name, config in configs.items()}
 
 
-def test_ablations_take_over_what_the_paper_has_built(cells):
-    (ours,) = [cell for cell in cells["ablations"] if cell.variant == "pretrained_2to8"]
-    (theirs,) = [cell for cell in cells["paper"] if (cell.subject, cell.sessions) == (1, 1)]
+def test_ablations_take_over_what_the_paper_has_built(plans):
+    (ours,) = [cell for cell in plans["ablations"].cells if cell.variant == "pretrained_2to8"]
+    (theirs,) = [cell for cell in plans["paper"].cells if (cell.subject, cell.sessions) == (1, 1)]
     assert ours.pretrain.id == theirs.pretrain.id
     for stage in ("finetune", "reconstruct", "refine"):
         assert [node.id for node in getattr(ours, stage)] == [node.id for node in getattr(theirs, stage)]
@@ -117,9 +118,9 @@ LOWLEVEL = {"lowlevel_vae", "convnext"}
     ],
 )
 def test_each_ablation_is_what_its_table_says(
-    cells, variant, hidden_dim, sessions, pretrained_on, roles, pictures, refined
+    plans, variant, hidden_dim, sessions, pretrained_on, roles, pictures, refined
 ):
-    (cell,) = [cell for cell in cells["ablations"] if cell.variant == variant]
+    (cell,) = [cell for cell in plans["ablations"].cells if cell.variant == variant]
     (finetune,), (reconstruct,) = cell.finetune, cell.reconstruct
     config, inputs = finetune.spec["config"], finetune.spec["inputs"]
     assert (cell.subject, cell.sessions) == (1, sessions)
@@ -129,3 +130,6 @@ def test_each_ablation_is_what_its_table_says(
     assert set(inputs) - {"behav", "betas", "clip", "pretrain"} == roles
     assert any(path.startswith("weights/unclip/") for path in reconstruct.spec["sources"]) == pictures
     assert bool(cell.refine) == refined
+    # What a cluster is asked for.
+    size = "light" if hidden_dim == 1024 else "paper"
+    assert [size_of(node, plans["ablations"]) for node in (finetune, reconstruct)] == [size, size]

@@ -12,11 +12,11 @@ rule behav:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=amount("behav", 2000),
+        runtime=amount("behav", 30),
     params:
         spec=".plan/behav/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 behav --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 behav --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

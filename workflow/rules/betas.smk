@@ -12,11 +12,11 @@ rule betas:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=amount("betas", 8000, miniature=2000),
+        runtime=amount("betas", 120),
     params:
         spec=".plan/betas/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 betas --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 betas --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

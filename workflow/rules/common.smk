@@ -34,21 +34,49 @@ def planned():
     return made
 
 
+def frozen(stage, key):
+    return json.loads(specs.frozen_file(stage, key).read_text())
+
+
 def upstream(stage):
     """Input function of a stage: stamps of the objects that a planned object is made from."""
 
     def stamps(wildcards):
-        frozen = json.loads(specs.frozen_file(stage, wildcards.key).read_text())
-        return [ancient(f".stamps/{name}") for names in frozen["spec"]["inputs"].values() for name in names]
+        inputs = frozen(stage, wildcards.key)["spec"]["inputs"]
+        return [ancient(f".stamps/{name}") for names in inputs.values() for name in names]
 
     return stamps
+
+
+def gpus(stage):
+    """Resource function: one GPU, but none for the miniature."""
+
+    def number(wildcards):
+        return int(frozen(stage, wildcards.key)["size"] != "miniature")
+
+    return number
+
+
+def amount(stage, paper, *, light=None, miniature=None, each_session=0):
+    """Resource function: MB or minutes for a job of its size, more for each session it trains on; times the attempt.
+
+    A size that is not given is like the next larger one.
+    """
+    sizes = {"paper": paper, "light": light or paper, "miniature": miniature or light or paper}
+
+    def asked(wildcards, attempt):
+        planned = frozen(stage, wildcards.key)
+        sessions = len(planned["spec"]["config"].get("train_sessions", ()))
+        return attempt * (sizes[planned["size"]] + each_session * sessions)
+
+    return asked
 
 
 class Called:
     """``{called:betas KEY}`` in a rule's message: the names that people know a planned object by."""
 
     def __format__(self, address):
-        return specs.called(json.loads(specs.frozen_file(*address.split()).read_text())["names"])
+        return specs.called(frozen(*address.split())["names"])
 
 
 called = Called()
@@ -76,6 +104,7 @@ try:
 except UserError as error:
     raise SystemExit(f"mindeye2: error: {error}") from None
 
+# The rules `exec` the stage: a shell in between would die of a signal at once, and the stage with it, unsaved.
 # Where things lie reaches the shell by the environment: in `params` a moved store would rerun every job.
 os.environ["MINDEYE2_PYTHON"] = sys.executable
 os.environ["MINDEYE2_STORE"] = str(STORE.root)

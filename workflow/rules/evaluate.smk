@@ -12,12 +12,13 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=16000,
-        runtime=120,
+        gpu=gpus("evaluate"),
+        cpus_per_task=2,
+        mem_mb=amount("evaluate", 16000, miniature=3000),
+        runtime=amount("evaluate", 120, miniature=60),
     params:
         spec=".plan/evaluate/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 evaluate --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 evaluate --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,12 +12,13 @@ rule finetune:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=1440,
+        gpu=gpus("finetune"),
+        cpus_per_task=4,
+        mem_mb=amount("finetune", 96000, light=32000, miniature=2000),
+        runtime=amount("finetune", 60, each_session=30),
     params:
         spec=".plan/finetune/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 finetune --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 finetune --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,12 +12,13 @@ rule pretrain:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=64000,
-        runtime=2880,
+        gpu=gpus("pretrain"),
+        cpus_per_task=4,
+        mem_mb=amount("pretrain", 96000, light=32000, miniature=2000),
+        runtime=amount("pretrain", 1440, light=2880, miniature=120),
     params:
         spec=".plan/pretrain/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 pretrain --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 pretrain --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,12 +12,13 @@ rule reconstruct:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=32000,
-        runtime=720,
+        gpu=gpus("reconstruct"),
+        cpus_per_task=2,
+        mem_mb=amount("reconstruct", 48000, light=32000, miniature=3000),
+        runtime=amount("reconstruct", 240, miniature=60),
     params:
         spec=".plan/reconstruct/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 reconstruct --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 reconstruct --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

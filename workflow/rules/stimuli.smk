@@ -12,11 +12,11 @@ rule stimuli:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=amount("stimuli", 4000),
+        runtime=amount("stimuli", 60),
     params:
         spec=".plan/stimuli/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 stimuli --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 stimuli --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,11 +12,11 @@ rule tables:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=amount("tables", 4000),
+        runtime=amount("tables", 30),
     params:
         spec=".plan/tables/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 tables --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 tables --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,12 +12,13 @@ rule targets:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=16000,
-        runtime=720,
+        gpu=gpus("targets"),
+        cpus_per_task=2,
+        mem_mb=amount("targets", 16000, miniature=2000),
+        runtime=amount("targets", 720, miniature=60),
     params:
         spec=".plan/targets/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 targets --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 targets --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'

@@ -12,12 +12,13 @@ rule unclip:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=96000,
-        runtime=10080,
+        gpu=gpus("unclip"),
+        cpus_per_task=4,
+        mem_mb=amount("unclip", 96000, miniature=3000),
+        runtime=amount("unclip", 2880, miniature=120),
     params:
         spec=".plan/unclip/{key}.json",
     message:
         "{rule} {called:{rule} {wildcards.key}}"
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 unclip --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
+        'exec "$MINDEYE2_PYTHON" -m mindeye2 unclip --spec {params.spec} --store "$MINDEYE2_STORE" --stamp {output} > {log} 2>&1'
