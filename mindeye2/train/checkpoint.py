@@ -70,6 +70,9 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     except SafetensorError as error:
         raise UserError(f"{draft}: cannot be written ({error}); make room and run the same command again") from None
     (draft / NOTE).write_text(json.dumps({"step": checkpoint.step, "note": checkpoint.note}))
+    for name in (MODEL, OPTIMIZER):
+        # safetensors closes its files to all but their owner; in a shared store another member goes on from them.
+        (draft / name).chmod((draft / NOTE).stat().st_mode)
     for path in (*draft.iterdir(), draft):
         _flush(path)
     if final.exists():

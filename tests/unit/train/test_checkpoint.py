@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 import torch
 from torch import nn
@@ -40,6 +43,15 @@ def test_two_are_kept(tmp_path):
         written(tmp_path, step)
     assert steps(tmp_path) == [3, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000002", "000000003"]
+
+
+def test_all_files_are_as_open_as_the_umask_says(tmp_path):
+    before = os.umask(0o007)
+    try:
+        written(tmp_path, 1)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "000000001").iterdir()} == {0o660}
 
 
 def test_a_step_can_be_written_again(tmp_path):
