@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from mindeye2.errors import UserError
+from mindeye2.errors import UserError, refusal
 from mindeye2.identity import STAGES
 
 DEFAULT_CONFIG = "config/paper.yaml"
@@ -361,8 +361,14 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"mindeye2: error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"mindeye2: error: {said}; make room or grant access and run the same command again", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mindeye2: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 141

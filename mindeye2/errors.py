@@ -1,4 +1,10 @@
-"""The one exception a person is meant to read."""
+"""The one exception a person is meant to read, and what a file system says when it refuses."""
+
+import errno
+import os
+import re
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class UserError(Exception):
@@ -6,3 +12,18 @@ class UserError(Exception):
 
     Entry points print it after ``mindeye2: error:`` and exit with status 1, without a traceback.
     """
+
+
+def refusal(error: Exception) -> str | None:
+    """What a file system said that has no room or grants no access, with the file where it is known; else None.
+
+    safetensors has the number in its text alone, and numpy does not pass it on: a short write has none.
+    """
+    number, text = getattr(error, "errno", None), str(error)
+    if number is None:
+        found = re.search(r"\(os error (\d+)\)", text)
+        number = int(found[1]) if found else errno.ENOSPC if re.search(r"\d+ requested and \d+ written", text) else None
+    if number not in REFUSALS:
+        return None
+    file = getattr(error, "filename", None)
+    return f"{file}: {os.strerror(number)}" if file else os.strerror(number)

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from mindeye2 import permissions
-from mindeye2.store import Store
+from mindeye2.store import REMOVED, Store
 
 ROOTS = ".roots"
 
@@ -79,13 +79,18 @@ def release_run(store: Store) -> None:
 
 
 def garbage(store: Store) -> list[Path]:
-    """Finished objects and abandoned work folders that nothing needs; locked ones are being built."""
+    """Finished objects and abandoned work folders that nothing needs; locked ones are being built.
+
+    So is what a collection that was killed had begun to remove, and the work folder of an object that is there.
+    """
     kept, found = reachable(store), []
     for stage in store.stages():
         for path in sorted((store.root / stage).iterdir()):
             key = path.name.removesuffix(".work")
-            wanted = f"{stage}/{key}" in kept or store.locked(stage, key)
-            if path.is_dir() and not path.name.startswith(".") and not wanted:
+            hidden = path.name.startswith(".") and not path.name.endswith(REMOVED)
+            left = path.name.endswith(".work") and store.has(stage, key)
+            wanted = (f"{stage}/{key}" in kept and not left) or store.locked(stage, key)
+            if path.is_dir() and not hidden and not wanted:
                 found.append(path)
     return found
 

@@ -160,6 +160,12 @@ def stage_digest(stage: str) -> str:
     return sha.hexdigest()[:20]
 
 
+def reread() -> None:
+    """Forget what was read of the code: what is asked for next is told from the files as they are now."""
+    for told in (_tree, stage_digest, code_label):
+        told.cache_clear()
+
+
 def read_lock() -> dict[str, dict[str, list[str]]]:
     """Stage -> version label -> digests reviewed as giving that version's results."""
     return json.loads(LOCK.read_text()) if LOCK.exists() else {}

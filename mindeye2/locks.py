@@ -7,13 +7,16 @@ owner (a token), host, boot and process; while the owner lives, a thread renews 
 - anywhere else: when the file's time has not moved for ``TAKEOVER_S`` seconds of the waiter's own clock, so
   the clocks of two hosts are never compared.
 
-The stale file is first renamed to a name of its own, and put back if it turns out to be somebody else's.
+The stale file is first renamed to a name of its own, and put back if it turns out to be somebody else's. An owner
+that was not gone but slept, and finds the lock in other hands, is told to leave by SIGTERM.
 """
 
 import contextlib
 import json
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -54,6 +57,11 @@ def is_gone(owner: dict) -> bool | None:
     return None
 
 
+def holder(owner: dict) -> str:
+    """Who a lock's owner is, for a sentence."""
+    return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+
+
 class Lock:
     """``with Lock(path):`` waits for the lock, holds it, and lets it go."""
 
@@ -64,7 +72,12 @@ class Lock:
         self._seen: tuple[str, float, float] | None = None
 
     def __enter__(self) -> "Lock":
+        said = False
         while not self.acquire():
+            owner = read_owner(self.path)
+            if owner and not said:
+                print(f"waiting for {self.path}, which {holder(owner)} holds", file=sys.stderr, flush=True)
+                said = True
             time.sleep(POLL_S)
         return self
 
@@ -83,14 +96,16 @@ class Lock:
         }
         # Written whole under a name of its own and linked: a reader never sees half a lock.
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
-        draft.write_text(json.dumps(note))
         try:
+            draft.write_text(json.dumps(note))
             os.link(draft, self.path)
         except FileExistsError:
-            self._remove_if_stale()
-            return False
+            # NFS also says so of the link that it has just made, where its answer was lost and the request repeated.
+            if not self.held():
+                self._remove_if_stale()
+                return False
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         threading.Thread(target=self._renew, daemon=True).start()
         return True
 
@@ -105,8 +120,13 @@ class Lock:
 
     def _renew(self) -> None:
         while not self._released.wait(self.heartbeat_s):
-            with contextlib.suppress(OSError):
-                if self.held():
+            owner = read_owner(self.path)
+            if owner and owner.get("token") != self.token:
+                print(f"{self.path}: taken over by {holder(owner)}; leaving", file=sys.stderr, flush=True)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if owner:
+                with contextlib.suppress(OSError):
                     os.utime(self.path)
 
     def _remove_if_stale(self) -> None:

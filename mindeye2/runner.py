@@ -3,7 +3,6 @@
 ``python -m mindeye2 <noun> --spec FILE --store DIR --stamp FILE``. Hyper-parameters are never flags.
 """
 
-import errno
 import importlib
 import importlib.metadata
 import os
@@ -14,23 +13,22 @@ import socket
 import subprocess
 import sys
 import time
-from fnmatch import fnmatch
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mindeye2 import permissions
-from mindeye2.errors import UserError
-from mindeye2.identity import ROOT, code_label, stage_digest
+from mindeye2.errors import UserError, refusal
+from mindeye2.identity import ROOT, code_label, reread, stage_digest
 from mindeye2.job import Job
 from mindeye2.progress import REPORT_FILE, REPORT_VARIABLE
 from mindeye2.specs import read_frozen
-from mindeye2.store import MANIFEST, Store
+from mindeye2.store import Store
 
 PACKAGES = (
     *("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "accelerate", "numpy", "snakemake"),
     *("scikit-image", "nltk", "rouge-score", "sentence-transformers", "umap-learn"),
 )
-FULL_OR_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -> None:
@@ -50,11 +48,12 @@ def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -
             with store.lock(stage, key) as lock:
                 if not store.has(stage, key):
                     _build(store, frozen, lock)
-    except OSError as error:
-        if error.errno not in FULL_OR_REFUSED:
+    except Exception as error:
+        said = refusal(error)
+        if said is None:
             raise
         raise UserError(
-            f"{error.filename or store_folder}: {error.strerror}; {stage} {key} is left unfinished in the store, "
+            f"{said}; {stage} {key} is left unfinished in the store {store_folder}, "
             "so make room or grant access and run the same command again"
         ) from error
     stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -63,36 +62,57 @@ def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -
 
 def _build(store: Store, frozen: dict[str, Any], lock) -> None:
     spec, key = frozen["spec"], frozen["key"]
+    stage, started = spec["stage"], time.time()
+    _check_code(spec, key)
+    if not store.sealed(stage, key):
+        module = importlib.import_module(f"mindeye2.stages.{stage}")
+        # What was imported after the first look may have been edited after it.
+        _check_code(spec, key)
+        _run(module, store, frozen)
+        outputs = module.OUTPUTS + getattr(module, "OPTIONAL", ())
+        store.seal(stage, key, _manifest(frozen, started, time.time()), outputs)
+    if not store.publish(stage, key, lock):
+        raise UserError(f"{stage} {key}: another process took this build over; run the same command again")
+    print(f"{stage} {key}: done in {time.time() - started:.1f} s", file=sys.stderr, flush=True)
+
+
+def _check_code(spec: dict[str, Any], key: str) -> None:
+    """UserError where the files are not those that the key was made with."""
+    reread()
     stage = spec["stage"]
     if spec["code"] != code_label(stage):
         raise UserError(
             f"{stage} {key}: the code changed since planning (planned with {spec['code']}, now {code_label(stage)}); "
             "run snakemake again to plan with the present code"
         )
+
+
+def _run(module: ModuleType, store: Store, frozen: dict[str, Any]) -> None:
+    """Fill the work folder; RuntimeError where a declared output is not in it then."""
+    spec, key = frozen["spec"], frozen["key"]
+    stage, work = spec["stage"], store.work(spec["stage"], key)
     inputs = {role: [_input(store, name) for name in names] for role, names in spec["inputs"].items()}
-    work = store.work(stage, key)
     work.mkdir(exist_ok=True)
     print(f"{stage} {key}: building {', '.join(frozen['names'])}", file=sys.stderr, flush=True)
     os.environ[REPORT_VARIABLE] = str(work / REPORT_FILE)
-    started = time.time()
-
-    module = importlib.import_module(f"mindeye2.stages.{stage}")
     paths = {name: Path(path) for name, path in frozen["paths"].items()}
     networks = {name: Path(place) for name, place in frozen["networks"].items()}
     module.run(Job(stage, key, spec["config"], inputs, paths, work, frozen["free"], networks))
-
-    _keep_only(work, module.OUTPUTS + getattr(module, "OPTIONAL", ()))
     for pattern in module.OUTPUTS:
         if not any(work.glob(pattern)):
             raise RuntimeError(f"{stage} {key}: finished without its declared output {pattern}")
-    ended = time.time()
-    manifest = {
-        "stage": stage,
-        "key": key,
+
+
+def _manifest(frozen: dict[str, Any], started: float, ended: float) -> dict[str, Any]:
+    """What an object says of itself, its files aside; times in seconds since 1970."""
+    spec = frozen["spec"]
+    return {
+        "stage": spec["stage"],
+        "key": frozen["key"],
         "spec": spec,
         "run": frozen["run"],
         "names": frozen["names"],
-        "code": stage_digest(stage),
+        "code": stage_digest(spec["stage"]),
         "git": _git_commit(),
         "versions": _versions(),
         "host": socket.gethostname(),
@@ -103,9 +123,6 @@ def _build(store: Store, frozen: dict[str, Any], lock) -> None:
         "seconds": round(ended - started, 2),
         "seed": spec["config"].get("seed"),
     }
-    if not store.publish(stage, key, manifest, lock):
-        raise UserError(f"{stage} {key}: another process took this build over; run the same command again")
-    print(f"{stage} {key}: done in {ended - started:.1f} s", file=sys.stderr, flush=True)
 
 
 def _input(store: Store, name: str) -> Path:
@@ -115,20 +132,12 @@ def _input(store: Store, name: str) -> Path:
         raise UserError(f"{name}: not in the store {store.root}; run snakemake again, which builds it first")
     problem = store.damage(stage, key, whole=False)
     if problem:
-        aside = store.set_aside(stage, key)
+        try:
+            aside = store.set_aside(stage, key)
+        except FileNotFoundError:
+            raise UserError(f"{name}: damaged, and another job set it aside; run snakemake again") from None
         raise UserError(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
     return store.object(stage, key)
-
-
-def _keep_only(work: Path, outputs: tuple[str, ...]) -> None:
-    """Remove checkpoints and drafts: an object holds its declared files and nothing else."""
-    for path in sorted(work.rglob("*"), reverse=True):
-        name = str(path.relative_to(work))
-        if path.is_file() and not any(fnmatch(name, pattern) for pattern in outputs):
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-    (work / MANIFEST).unlink(missing_ok=True)
 
 
 def _git_commit() -> str | None:

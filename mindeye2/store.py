@@ -1,7 +1,8 @@
 """Finished objects under the address of what they were made from.
 
 ``<root>/<stage>/<key>/`` is a finished object: its files, read-only, and ``manifest.json``. It is built in
-``<key>.work/``, where checkpoints live and survive a kill, and appears by one rename. An object that exists
+``<key>.work/``, where checkpoints live and survive a kill, and appears by one rename. Its manifest comes before the
+checkpoints go, so that a kill at any moment costs what came after a checkpoint, or nothing. An object that exists
 is never rebuilt and never changed; a damaged one is set aside in ``<root>/.damaged/``.
 """
 
@@ -10,9 +11,11 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from mindeye2.locks import Lock
 
 MANIFEST = "manifest.json"
 DAMAGED = ".damaged"
+REMOVED = ".removed"
 KEY = re.compile(r"[0-9a-f]{20}")
 HASH_AT_USE_BYTES = 256 << 20
 
@@ -56,6 +60,27 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _damage(folder: Path, key: str, *, whole: bool) -> str | None:
+    """What is wrong with a folder that a manifest describes, or None."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = manifest["files"]
+        if spec_key(manifest["spec"]) != key:
+            return f"{MANIFEST}: its spec does not give this key"
+    except (OSError, ValueError, KeyError) as error:
+        return f"{MANIFEST}: {error}"
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name}: missing"
+        if path.stat().st_size != expected["size"]:
+            return f"{name}: {path.stat().st_size} bytes instead of {expected['size']}"
+        small = expected["size"] <= HASH_AT_USE_BYTES
+        if (whole or small) and file_sha256(path) != expected["sha256"]:
+            return f"{name}: content does not match its sha256"
+    return None
 
 
 @dataclass(frozen=True)
@@ -101,19 +126,48 @@ class Store:
     def size(self, folder: Path) -> int:
         return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
-    def publish(self, stage: str, key: str, manifest: dict[str, Any], lock: Lock) -> bool:
-        """Turn the work folder into the finished object; False if somebody else's takeover came first.
+    def seal(self, stage: str, key: str, manifest: dict[str, Any], outputs: tuple[str, ...] = ("*",)) -> None:
+        """Declare the work folder finished: a manifest that lists what matches ``outputs`` with size and sha256."""
+        work = self.work(stage, key)
+        files = {
+            name: {"size": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in sorted(work.rglob("*"))
+            if path.is_file() and any(fnmatch(name := str(path.relative_to(work)), pattern) for pattern in outputs)
+        }
+        write_atomically(work / MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
 
-        Every file is listed with size and sha256 in the manifest, made read-only and flushed to disk, then
+    def sealed(self, stage: str, key: str) -> bool:
+        """Whether an earlier attempt finished the work folder and ended before ``publish`` did.
+
+        Where what it sealed is damaged, the seal is broken and what it had made read-only removed.
+        """
+        work = self.work(stage, key)
+        if not (work / MANIFEST).exists():
+            return False
+        if _damage(work, key, whole=True) is None:
+            return True
+        for path in work.rglob("*"):
+            if path.is_file() and not path.stat().st_mode & stat.S_IWUSR:
+                path.unlink()
+        (work / MANIFEST).unlink(missing_ok=True)
+        return False
+
+    def publish(self, stage: str, key: str, lock: Lock) -> bool:
+        """Turn the sealed work folder into the finished object; False if somebody else's takeover came first.
+
+        What the manifest does not list is removed, every file is made read-only and flushed to disk, then
         the folder is renamed. ``permissions`` says who can read it.
         """
         work = self.work(stage, key)
-        files = {
-            str(path.relative_to(work)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
-            for path in sorted(work.rglob("*"))
-            if path.is_file() and path.name != MANIFEST
-        }
-        write_atomically(work / MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
+        if not lock.held():
+            return False
+        listed = json.loads((work / MANIFEST).read_text())["files"].keys() | {MANIFEST}
+        for path in sorted(work.rglob("*"), reverse=True):
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif str(path.relative_to(work)) not in listed:
+                path.unlink()
         permissions.finish(work, self.root)
         for path in sorted(work.rglob("*"), reverse=True):
             _sync(path)
@@ -130,24 +184,7 @@ class Store:
         Sizes are always compared; contents of large files only when ``whole``, since reading 60 GB of cached
         tokens before every job would cost more than the job.
         """
-        folder = self.object(stage, key)
-        try:
-            manifest = self.manifest(stage, key)
-            files = manifest["files"]
-            if spec_key(manifest["spec"]) != key:
-                return f"{MANIFEST}: its spec does not give this key"
-        except (OSError, ValueError, KeyError) as error:
-            return f"{MANIFEST}: {error}"
-        for name, expected in files.items():
-            path = folder / name
-            if not path.is_file():
-                return f"{name}: missing"
-            if path.stat().st_size != expected["size"]:
-                return f"{name}: {path.stat().st_size} bytes instead of {expected['size']}"
-            small = expected["size"] <= HASH_AT_USE_BYTES
-            if (whole or small) and file_sha256(path) != expected["sha256"]:
-                return f"{name}: content does not match its sha256"
-        return None
+        return _damage(self.object(stage, key), key, whole=whole)
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Move a damaged object out of the way, so that it is rebuilt; returns where it is now."""
@@ -159,6 +196,6 @@ class Store:
 
     def remove(self, folder: Path) -> None:
         """Delete an object or a work folder; it leaves its name first, so nobody sees half of it."""
-        doomed = folder.with_name(f".{folder.name}.removed")
+        doomed = folder.with_name(f".{folder.name.removeprefix('.').removesuffix(REMOVED)}{REMOVED}")
         os.rename(folder, doomed)
         shutil.rmtree(doomed)

@@ -28,7 +28,8 @@ def put(
     manifest = {"spec": node.spec, "seconds": seconds, "gpus": gpus, "run": run, "names": node.names}
     manifest |= {"device": "cpu (x86_64)", "host": "here", "end": "2026-01-01T00:00:00Z"}
     with store.lock(node.stage, node.key) as lock:
-        assert store.publish(node.stage, node.key, manifest, lock)
+        store.seal(node.stage, node.key, manifest)
+        assert store.publish(node.stage, node.key, lock)
 
 
 def put_many(store: Store, node: Node, count: int) -> None:

@@ -58,7 +58,8 @@ def begin(store: Store, number: int) -> str:
 def put(store: Store, number: int) -> str:
     key = begin(store, number)
     with store.lock("betas", key) as lock:
-        assert store.publish("betas", key, {"spec": spec_of(number)}, lock)
+        store.seal("betas", key, {"spec": spec_of(number)})
+        assert store.publish("betas", key, lock)
     return key
 
 
@@ -190,7 +191,8 @@ def test_members_read_build_go_on_and_clear_up_and_others_do_not(place, group):
         permissions.prepare(store.root, group.gr_name)
         os.umask(permissions.umask(store.root))
         with store.lock("betas", begun) as lock:
-            return store.publish("betas", begun, {"spec": spec_of(2)}, lock)
+            store.seal("betas", begun, {"spec": spec_of(2)})
+            return store.publish("betas", begun, lock)
 
     def change() -> None:
         path.write_text("2")

@@ -3,10 +3,12 @@
 import json
 import multiprocessing
 import os
+import signal
 import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,8 @@ def put(store: Store, stage: str, config: dict, inputs: dict | None = None) -> s
     work.mkdir(parents=True)
     (work / "data.txt").write_text(json.dumps(config))
     with store.lock(stage, key) as lock:
-        assert store.publish(stage, key, {"spec": spec}, lock)
+        store.seal(stage, key, {"spec": spec})
+        assert store.publish(stage, key, lock)
     return key
 
 
@@ -80,6 +83,45 @@ def test_damage_is_found_and_set_aside(tmp_path, harm):
     assert not store.has("betas", key)
 
 
+def sealed(store: Store) -> tuple[str, Path]:
+    """A work folder as a kill between its manifest and its final name leaves it: key and folder."""
+    key = put(store, "betas", {"x": 1})
+    work = store.object("betas", key).rename(store.work("betas", key))
+    (work / "checkpoint").write_text("x")
+    return key, work
+
+
+def test_what_was_sealed_before_a_kill_is_published_as_it_is(tmp_path):
+    store = Store(tmp_path)
+    key, _ = sealed(store)
+    assert store.sealed("betas", key)
+    with store.lock("betas", key) as lock:
+        assert store.publish("betas", key, lock)
+    assert store.damage("betas", key, whole=True) is None
+    assert {path.name for path in store.object("betas", key).iterdir()} == {"data.txt", MANIFEST}
+
+
+@pytest.mark.parametrize("name", ["data.txt", MANIFEST])
+def test_broken_seal_leaves_what_a_new_attempt_can_write(tmp_path, name):
+    store = Store(tmp_path)
+    key, work = sealed(store)
+    (work / name).chmod(0o600)
+    (work / name).write_text("{")
+    (work / name).chmod(0o400)
+    assert not store.sealed("betas", key)
+    assert [path.name for path in work.iterdir()] == ["checkpoint"]
+
+
+def test_seal_lists_declared_outputs_and_nothing_else(tmp_path):
+    store = Store(tmp_path)
+    work = store.work("betas", "d" * 20)
+    (work / "wds").mkdir(parents=True)
+    for name in ("a.npy", "wds/0.tar", "notes.json"):
+        (work / name).write_text(name)
+    store.seal("betas", "d" * 20, {}, ("*.npy", "wds/*.tar"))
+    assert json.loads((work / MANIFEST).read_text())["files"].keys() == {"a.npy", "wds/0.tar"}
+
+
 def test_gc_keeps_what_a_view_reaches_and_nothing_else(tmp_path):
     store = Store(tmp_path / "store")
     upstream = put(store, "betas", {"x": 1})
@@ -111,6 +153,20 @@ def test_gc_leaves_an_object_being_built(tmp_path):
     with store.lock("finetune", "b" * 20):
         assert collect(store, dry_run=False) == []
     assert work.exists()
+
+
+def test_gc_finishes_a_removal_that_was_killed_and_drops_the_work_of_what_is_there(tmp_path):
+    store = Store(tmp_path / "store")
+    key = put(store, "betas", {"x": 1})
+    view = tmp_path / "manifest.json"
+    view.write_text(json.dumps({"objects": [f"betas/{key}"]}))
+    register_root(view, store)
+    store.work("betas", key).mkdir()
+    begun = tmp_path / "store" / "betas" / f".{'e' * 20}.removed"
+    begun.mkdir()
+    (begun / "data.txt").write_text("x")
+    collect(store, dry_run=False)
+    assert [path.name for path in (tmp_path / "store" / "betas").iterdir()] == [key]
 
 
 def _count(path, counter, rounds):
@@ -169,9 +225,50 @@ def test_holder_notices_a_takeover(tmp_path):
     work.mkdir(parents=True)
     (work / "data.txt").write_text("x")
     with store.lock("betas", "c" * 20) as lock:
+        store.seal("betas", "c" * 20, {})
         lock.path.write_text(json.dumps({"token": "somebody else"}))
-        assert not store.publish("betas", "c" * 20, {}, lock)
+        assert not store.publish("betas", "c" * 20, lock)
     assert not store.has("betas", "c" * 20)
+
+
+def test_owner_that_slept_through_a_takeover_is_told_to_leave(tmp_path):
+    path = tmp_path / "lock"
+    code = (
+        "import time; from pathlib import Path; from mindeye2.locks import Lock; "
+        f"Lock(Path({str(path)!r}), heartbeat_s=0.05).acquire(); print(flush=True); time.sleep(20)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    path.unlink()
+    time.sleep(0.2)
+    assert process.poll() is None, "a file that is away for a moment is no takeover"
+    write_atomically(path, json.dumps({"token": "x", "host": "there", "pid": 7}))
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+    assert said == f"{path}: taken over by process 7 on there; leaving\n"
+
+
+def test_link_that_was_made_and_is_denied_by_nfs_is_the_lock(tmp_path, monkeypatch):
+    link = os.link
+
+    def answer_lost(source, target):
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", answer_lost)
+    lock = Lock(tmp_path / "lock")
+    assert lock.acquire() and lock.held()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_waits_says_for_whom(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mindeye2.locks.POLL_S", 0.02)
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({"token": "x", "host": "there", "pid": 7}))
+    with Lock(path, takeover_s=0.1):
+        pass
+    assert capsys.readouterr().err == f"waiting for {path}, which process 7 on there holds\n"
 
 
 def test_write_atomically_leaves_no_draft(tmp_path):
