@@ -34,7 +34,7 @@ class Building:
     def __str__(self) -> str:
         parts = [f"{self.host}, {self.user}"]
         if self.seconds is not None:
-            parts.append(f"for {clock(self.seconds)}")
+            parts.append(f"for {clock(max(self.seconds, 0.0))}")
         if self.report is not None:
             parts.append(f"{self.report['label']} {self.report['done']}/{self.report['total']}")
             parts += [f"{name} {value:.4g}" for name, value in self.report["values"].items()]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,15 @@ def read_frozen(path: Path) -> dict[str, Any]:
 
 
 def sync_stamps(plan: Plan, store: Store) -> None:
-    """Make a stamp exist exactly where the store holds the object; the main process alone does this."""
+    """Make a stamp exist exactly where the store holds the object; the main process alone does this.
+
+    A stamp of tomorrow, left by a clock that was ahead, is renewed: Snakemake fails jobs older than their inputs.
+    """
     missing = {node.id for node in plan.missing(store)}
     for node in plan.nodes.values():
         stamp = STAMP_FOLDER / node.stage / node.key
         if node.id in missing:
             stamp.unlink(missing_ok=True)
-        elif not stamp.exists():
+        elif not stamp.exists() or stamp.stat().st_mtime > time.time():
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.touch()

@@ -83,10 +83,11 @@ def write_view(run: str, store: Store) -> None:
     (draft / "manifest.json").write_text(json.dumps(description, indent=1) + "\n")
     _write_provenance(draft, description, store)
 
-    # Links are relative to the folder's depth, which is the same for both names.
+    # Links are relative to the folder's depth, which is the same for both names. A root that is not there yet keeps
+    # nothing; the other way round, a kill in between would leave a view whose objects may be collected.
+    register_root(final / "manifest.json", store)
     shutil.rmtree(final, ignore_errors=True)
     os.rename(draft, final)
-    register_root(final / "manifest.json", store)
 
 
 def _write_provenance(folder: Path, description: dict[str, Any], store: Store) -> None:

@@ -3,12 +3,13 @@
 import json
 import os
 import sys
-import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from mindeye2 import config as configuration
 from mindeye2 import activity, garbage, nodes, permissions, plan, reproduce, specs, usage, views
-from mindeye2.errors import UserError
+from mindeye2.errors import UserError, refusal
+from mindeye2.locks import Lock, holder, read_owner
 from mindeye2.store import Store, write_atomically
 
 
@@ -94,15 +95,29 @@ def view_digest(wildcards):
     return plan.plan_digest(PLAN)
 
 
-try:
+@contextmanager
+def told_in_one_line():
+    """What a person is meant to read ends Snakemake without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        raise SystemExit(f"mindeye2: error: {error}") from None
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        raise SystemExit(f"mindeye2: error: {said}; make room or grant access and run the same command again") from None
+
+
+with told_in_one_line():
     CONFIG = parsed_config()
     STORE = Store(Path(CONFIG.paths.store).expanduser().resolve())
     RUN = CONFIG.run.name
     if workflow.is_main_process:
-        STARTED = time.time()
         PLAN = planned()
-except UserError as error:
-    raise SystemExit(f"mindeye2: error: {error}") from None
+        # What has failed is told from the logs by their times, which a file server's clock gives.
+        STARTED = CONFIG_FILE.stat().st_mtime
+        CHECKOUT = Lock(plan.PLAN_FOLDER / "lock")
 
 # The rules `exec` the stage: a shell in between would die of a signal at once, and the stage with it, unsaved.
 # Where things lie reaches the shell by the environment: in `params` a moved store would rerun every job.
@@ -120,16 +135,35 @@ wildcard_constraints:
     run=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
-onstart:
-    # A collection of garbage in another terminal must not take what this run is about to need.
+def begin():
+    """Keep a second Snakemake out of this folder, and a collection of garbage off what this run is about to need.
+
+    Snakemake's own lock (off in the profile) outlives a kill; this one is taken over where its owner is gone.
+    """
+    if not (CHECKOUT.acquire() or CHECKOUT.acquire()):
+        owner = holder(read_owner(CHECKOUT.path) or {})
+        raise UserError(
+            f"{CHECKOUT.path}: {owner} runs the workflow in this folder; wait for it or use another checkout, "
+            "or remove the file if that host is down"
+        )
     garbage.register_run(list(PLAN.nodes), STORE)
 
 
-onsuccess:
+def end():
+    CHECKOUT.release()
     garbage.release_run(STORE)
+
+
+onstart:
+    with told_in_one_line():
+        begin()
+
+
+onsuccess:
+    end()
 
 
 onerror:
-    garbage.release_run(STORE)
+    end()
     # The failures of a long run are far apart and far up: once more, together, each with its log.
     print(*activity.failures(PLAN, STORE, since=STARTED), sep="\n", file=sys.stderr)
