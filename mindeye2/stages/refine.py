@@ -26,7 +26,7 @@ OUTPUTS: tuple[str, ...] = ("refined.npy", "pictures.png")
 @torch.inference_mode()
 def run(job: Job) -> None:
     """Refine every unrefined picture; stored at its side, batch by batch, going on after a kill."""
-    settings, device, weights = job.settings(Refine), default_device(), job.paths["weights"]
+    settings = job.settings(Refine)
     source = job.input("reconstruct")
     unrefined, captions = read_pictures(source / "unrefined.npy"), read_json(source / "captions.json")
     images = read_test_images(source)
@@ -38,42 +38,50 @@ def run(job: Job) -> None:
         _check_words(captions, images, source / "captions.json")
     prompts = captions if settings.prompt == "caption" else [""] * len(captions)
 
-    steps = int(settings.steps * settings.strength)
     rows = Rows(job.work, len(unrefined))
     if rows.done < rows.count:
-        _quiet()
-        stored_unet = None if device.type == "cuda" else torch.float32
-        sdxl = job.networks.get("sdxl", weights / "sdxl")
-        pipeline = load_pipeline(sdxl, weights / "vae", dtype=stored_unet, sampler=settings.sampler)
-        compute_in_half(pipeline.unet, device, compiled=settings.compile)
-        if settings.offload and device.type == "cuda":
-            pipeline.enable_model_cpu_offload(device=device)
-        else:
-            pipeline.to(device)
-        pipeline.vae.enable_slicing()
-
-        progress = Progress("refine, steps", rows.count * steps, done=rows.done * steps)
-        pipeline.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(output[0]) // 2))
-        while rows.done < rows.count:
-            batch = slice(rows.done, rows.done + settings.batch_size)
-            with enough_memory("refine", settings.batch_size, offload=settings.offload):
-                refined = refine_pictures(
-                    pipeline,
-                    pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
-                    prompts=prompts[batch],
-                    generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
-                    steps=settings.steps,
-                    strength=settings.strength,
-                    guidance=settings.guidance,
-                )
-            stored = at_side(refined, unrefined.shape[-1])
-            rows.write(refined=as_half(stored, f"refined from row {rows.done}"))
-        progress.close()
+        with enough_memory("refine", settings.batch_size, offload=settings.offload):
+            _refine(job, settings, rows, unrefined, prompts, images)
 
     columns = {"unrefined": unrefined, "refined": read_array(job.work / "refined.npy")}
     if (source / "lowlevel.npy").exists():
         columns = {"lowlevel": read_pictures(source / "lowlevel.npy"), **columns}
     contact_sheet(columns).save(job.work / "pictures.png")
+
+
+def _refine(
+    job: Job, settings: Refine, rows: Rows, unrefined: np.ndarray, prompts: list[str], images: np.ndarray
+) -> None:
+    """Write refined.npy, batch by batch; all draws of a picture come from a generator of its own."""
+    device, weights = default_device(), job.paths["weights"]
+    _quiet()
+    stored_unet = None if device.type == "cuda" else torch.float32
+    sdxl = job.networks.get("sdxl", weights / "sdxl")
+    pipeline = load_pipeline(sdxl, weights / "vae", dtype=stored_unet, sampler=settings.sampler)
+    compute_in_half(pipeline.unet, device, compiled=settings.compile)
+    if settings.offload and device.type == "cuda":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    pipeline.vae.enable_slicing()
+
+    steps = int(settings.steps * settings.strength)
+    progress = Progress("refine, steps", rows.count * steps, done=rows.done * steps)
+    pipeline.unet.register_forward_hook(lambda unet, inputs, output: progress.advance(len(output[0]) // 2))
+    while rows.done < rows.count:
+        batch = slice(rows.done, rows.done + settings.batch_size)
+        refined = refine_pictures(
+            pipeline,
+            pictures=torch.from_numpy(unrefined[batch].astype(np.float32)).to(device),
+            prompts=prompts[batch],
+            generators=[torch_generator(job.config["seed"], "refine", int(image)) for image in images[batch]],
+            steps=settings.steps,
+            strength=settings.strength,
+            guidance=settings.guidance,
+        )
+        stored = at_side(refined, unrefined.shape[-1])
+        rows.write(refined=as_half(stored, f"refined from row {rows.done}"))
+    progress.close()
 
 
 def _check_words(captions: list[str], images: np.ndarray, origin: Path) -> None:

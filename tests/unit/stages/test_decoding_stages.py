@@ -266,9 +266,10 @@ def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
     monkeypatch.setattr(reconstruct, "load_unet", full)
     with pytest.raises(UserError, match=r"reconstruct\.batch_size: 4 .* lower it to 2 or set .*offload: true"):
         reconstruct.run(house.reconstruct(name))
-    monkeypatch.setattr(refine, "refine_pictures", full)
-    with pytest.raises(UserError, match=r"refine\.batch_size: 1 .* set refine\.offload: true"):
-        refine.run(house.refine(f"{name}-refine", batch_size=1))
+    for part in ("refine_pictures", "load_pipeline"):
+        monkeypatch.setattr(refine, part, full)
+        with pytest.raises(UserError, match=r"refine\.batch_size: 1 .* set refine\.offload: true"):
+            refine.run(house.refine(f"{name}-{part}", batch_size=1))
 
 
 def test_refine_refuses_damaged_inputs(house, name, tmp_path):
