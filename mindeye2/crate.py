@@ -115,8 +115,10 @@ def build(
     return {"@context": CONTEXT, "@graph": graph}
 
 
-def _references(names: Iterable[str]) -> list[Entity]:
-    return [{"@id": name} for name in names]
+def _references(names: Iterable[str]) -> Entity | list[Entity]:
+    """References to entities; one alone stands without a list, as RO-Crate's recommendation for JSON-LD has it."""
+    found = [{"@id": name} for name in names]
+    return found[0] if len(found) == 1 else found
 
 
 def _file(name: str, content: Mapping[str, Any]) -> Entity:

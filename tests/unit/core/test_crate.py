@@ -54,6 +54,7 @@ def test_is_a_flat_graph_whose_references_resolve(finished):
     for entity in entities.values():
         assert isinstance(entity["@type"], str)
         for name, value in entity.items():
+            assert not isinstance(value, list) or len(value) != 1, f"{entity['@id']}: {name} is a list of one"
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, dict):
                     assert list(item) == ["@id"], f"{entity['@id']}: {name} is nested"
