@@ -45,14 +45,15 @@ class Survey(Fingerprints):
         self.needs |= dict.fromkeys(needs)
         return {}
 
-    def network(self, name: str, place: Path | None = None, *, inside: str | None = None) -> dict[str, dict]:
+    def network(
+        self, name: str, place: Path | None = None, *, inside: str | None = None, part: str = ""
+    ) -> dict[str, dict]:
         self.networks[name] = place or self.root("weights") / Path(inside or name).expanduser()
         if place is None:
             self.required.add(name)
         return {f"weights/{name}": {}}
 
     def pictures(self) -> dict[str, dict]:
-        layout.picture_files(self.root("pictures"))
         return {}
 
     def place(self, name: str, *, caches: bool) -> Path | None:

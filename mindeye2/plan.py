@@ -203,7 +203,7 @@ class _Branch:
                 "clip": self._targets("clip for unclip", "clip", {"pixel_range": "pm1"}, stimuli, "clip"),
                 "vae": self._targets("vae for unclip", "vae", {}, stimuli, "vae"),
             },
-            self.prints.network("sdxl/unet" if settings.init == "sdxl" else "unclip"),
+            self.prints.network("sdxl", part="unet") if settings.init == "sdxl" else self.prints.network("unclip"),
         )
 
     def fold(self, name: str, subject: int, train: list[int], test: list[int] | None, seed: int, pretrain: Node | None):

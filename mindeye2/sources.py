@@ -72,19 +72,21 @@ class Fingerprints:
         """Fingerprints of the files behind ``needs``; UserError names the first one that is missing."""
         return {f"{root}/{path}": self.of(root, path) for root, path in layout.found(self.root, needs)}
 
-    def network(self, name: str, place: Path | None = None, *, inside: str | None = None) -> dict[str, dict]:
-        """Fingerprints of every file of a frozen network; UserError where there is none.
+    def network(
+        self, name: str, place: Path | None = None, *, inside: str | None = None, part: str = ""
+    ) -> dict[str, dict]:
+        """Fingerprints of every file of a frozen network, or of a ``part`` of it; UserError where there is none.
 
         It lies at ``place``, or in paths.weights as ``inside``, a folder or file, by default of its own name; the
         names in the answer do not tell where.
         """
-        place = place or self.root("weights") / Path(inside or name).expanduser()
+        place = (place or self.root("weights") / Path(inside or name).expanduser()) / part
         files = network_files(name, place)
         if not files:
             remedy = "put its weights there" if inside not in (None, name) else "run mindeye2 weights fetch"
             raise UserError(f"{place}: no such network; {remedy}, or correct paths.weights (or MINDEYE2_WEIGHTS)")
         return {
-            f"weights/{name}/{inside}": self._print(path, path.stat(), by_content=True)
+            f"weights/{Path(name, part, inside)}": self._print(path, path.stat(), by_content=True)
             for inside, path in files.items()
         }
 

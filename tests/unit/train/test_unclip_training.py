@@ -62,9 +62,9 @@ def test_the_history_has_a_row_for_each_round_of_steps(tmp_path, monkeypatch):
 
 def test_it_learns_what_the_tokens_say(tmp_path):
     """Two pictures; before, the noise is not found at all (a loss of 1)."""
-    trainer = toy_unclip(tmp_path, pictures=toy_pictures(trained=[3, 8]), steps=160, batch_size=4, max_lr=1e-2)
+    trainer = toy_unclip(tmp_path, pictures=toy_pictures(trained=[3, 8]), steps=80, batch_size=4, max_lr=2e-2)
     rows = trainer.fit()
-    late = np.mean([row["loss"] for row in rows[-30:]])
+    late = np.mean([row["loss"] for row in rows[-20:]])
     assert late < 0.75 * np.mean([row["loss"] for row in rows[:10]])
 
 
