@@ -75,14 +75,14 @@ def test_whole_trajectory_and_picture(unet, vae):
 
 
 @torch.inference_mode()
-def test_half_precision_network_gives_nearly_the_same_latents(imported):
-    """State and guidance stay float32: what differs is the rounding inside the network."""
+def test_half_precision_network_gives_nearly_the_same_latents(imported, unet):
+    """State and guidance stay float32. Inside the network float16 rounds to 2^-11, of which guidance 5 adds up nine."""
     arrays = gold("sampler38")
     half = UNet2DConditionModel.from_pretrained(imported / "unet", torch_dtype=torch.float16).eval()
-    names = ("tokens", "uncond_tokens", "vector", "z", "noise", "offset")
-    final = unclip_latents(half, **{name: arrays[name] for name in names})
-    assert final.dtype == torch.float32
-    assert (final - arrays["final_latent"]).abs().mean() < 0.05
+    given = {name: arrays[name] for name in ("tokens", "uncond_tokens", "vector", "z", "noise", "offset")}
+    rough, exact = (unclip_latents(network, **given, steps=4) for network in (half, unet))
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().mean() / exact.std() < 9 * 2**-11
 
 
 @pytest.mark.parametrize("config", [UNCLIP_UNET, SDXL_CONFIG["unet"], UNCLIP_UNET | {"layers_per_block": 1}])
