@@ -31,7 +31,7 @@ haxby: setup  ## real fMRI: Haxby et al. 2001, one slice -> results/haxby/report
 	@echo "open results/haxby/report.html"
 
 test: lint test-unit  ## lint, unit, parity and workflow tests
-	$(BIN)/pytest tests/workflow
+	$(BIN)/pytest -n $(CORES) --dist loadfile tests/workflow
 
 test-unit: setup  ## the quick ones, unit and parity, as many at once as there are cores
 	$(BIN)/pytest -n $(CORES) tests/unit tests/parity

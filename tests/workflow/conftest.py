@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[2]
 MICRO = Path(__file__).with_name("micro.yaml")
@@ -94,14 +97,15 @@ class Checkout:
         return ["/".join(line.split(":")[0].split()) for line in lines]
 
 
-def make_checkout(root: Path, data: Path, store: Path) -> Checkout:
+def make_checkout(root: Path, data: Path, store: Path, *, copy: bool = True) -> Checkout:
     """Copy the code (not the weights, which are found by path) and the micro configuration to ``root``."""
-    root.mkdir(parents=True)
-    skip = shutil.ignore_patterns("__pycache__", "weights", "haxby")
-    for name in ("mindeye2", "workflow", "profiles"):
-        shutil.copytree(REPOSITORY / name, root / name, ignore=skip)
-    shutil.copy(REPOSITORY / "environment.yml", root / "environment.yml")
-    shutil.copy(MICRO, root / "micro.yaml")
+    if copy:
+        root.mkdir(parents=True)
+        skip = shutil.ignore_patterns("__pycache__", "weights", "haxby")
+        for name in ("mindeye2", "workflow", "profiles"):
+            shutil.copytree(REPOSITORY / name, root / name, ignore=skip)
+        shutil.copy(REPOSITORY / "environment.yml", root / "environment.yml")
+        shutil.copy(MICRO, root / "micro.yaml")
     environment = {
         **os.environ,
         "MINDEYE2_DATASET": str(data / "nsd"),
@@ -113,25 +117,39 @@ def make_checkout(root: Path, data: Path, store: Path) -> Checkout:
     return Checkout(root, environment)
 
 
+@contextmanager
+def _made_once(tmp_path_factory, name: str) -> Iterator[tuple[Path, bool]]:
+    """(folder of the session, whether to fill it): the first process of pytest-xdist to ask fills it for all."""
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / name
+    with FileLock(f"{folder}.lock"):
+        whole = folder / "whole"
+        if not whole.exists() and folder.exists():
+            pytest.fail(f"{folder}: could not be made, as another process says")
+        yield folder, not whole.exists()
+        whole.touch()
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     """The simulated tree, written by the user's command."""
-    folder = tmp_path_factory.mktemp("data")
-    checkout = make_checkout(folder / "writer", folder, folder / "unused")
-    answer = checkout.mindeye2("simulate", "--config", "micro.yaml")
-    assert answer.returncode == 0, answer.stdout
+    with _made_once(tmp_path_factory, "data") as (folder, empty):
+        if empty:
+            checkout = make_checkout(folder / "writer", folder, folder / "unused")
+            answer = checkout.mindeye2("simulate", "--config", "micro.yaml")
+            assert answer.returncode == 0, answer.stdout
     return folder
 
 
 @pytest.fixture(scope="session")
 def two_runs(data, tmp_path_factory) -> tuple[Checkout, Checkout]:
     """Two checkouts that ran the whole workflow at once on one empty store."""
-    folder = tmp_path_factory.mktemp("runs")
-    checkouts = tuple(make_checkout(folder / name, data, folder / "store") for name in ("one", "two"))
-    running = [checkout.start(*checkout.snakemake_command()) for checkout in checkouts]
-    for process in running:
-        output, _ = process.communicate(timeout=500)
-        assert process.returncode == 0, output
+    with _made_once(tmp_path_factory, "runs") as (folder, empty):
+        checkouts = tuple(make_checkout(folder / name, data, folder / "store", copy=empty) for name in ("one", "two"))
+        running = [checkout.start(*checkout.snakemake_command()) for checkout in checkouts if empty]
+        for process in running:
+            output, _ = process.communicate(timeout=500)
+            assert process.returncode == 0, output
     return checkouts
 
 

@@ -14,7 +14,11 @@ SMALL = {
     "reconstruct": {"num_images": 1},
     "refine": {"strength": 0.0},
 }
-BOTH = {"trained": {}, "imported": {"finetune": {"source": "imported"}}}
+TRAINED = {"trained": {}, "onwards": {"finetune": {"init": "pretrained"}}}
+IMPORTED = {
+    "imported": {"finetune": {"source": "imported"}},
+    "onwards_imported": {"pretrain": {"source": "imported"}, "finetune": {"init": "pretrained"}},
+}
 
 
 def run(checkout, *arguments):
@@ -24,42 +28,42 @@ def run(checkout, *arguments):
 
 @pytest.fixture(scope="module")
 def checkout(data, tmp_path_factory):
-    """One trained decoder, exported and imported again, and then both in one run."""
+    """A decoder and a pretraining, exported and imported again, and then all in one run."""
     folder = tmp_path_factory.mktemp("imported")
     checkout = make_checkout(folder / "clone", data, folder / "store")
-    checkout.edit_config(**SMALL, matrix={"variants": {"trained": {}}})
-    (trained,) = [row["key"] for row in checkout.plan() if row["stage"] == "finetune"]
+    checkout.edit_config(**SMALL, pretrain={"num_epochs": 1, "contrastive_scale": 0.0}, matrix={"variants": TRAINED})
+    keys = {
+        row["stage"]: row["key"] for row in checkout.plan() if row["names"][0].startswith(("trained", "onwards/with"))
+    }
     run(checkout, *checkout.snakemake_command("--until", "finetune"))
-
-    run(checkout, "mindeye2", "export-weights", f"{folder}/store/finetune/{trained}", "--out", "last.pth")
-    out = ("--out", "models/subj01-1sess", "--config", "micro.yaml")
-    run(checkout, "mindeye2", "import-weights", "last.pth", "--subject", "1", *out)
-    checkout.edit_config(matrix={"variants": BOTH})
+    for stage, name, whose in (("finetune", "subj01-1sess", "--subject"), ("pretrain", "without-subj01", "--held-out")):
+        run(checkout, "mindeye2", "export-weights", f"{folder}/store/{stage}/{keys[stage]}", "--out", f"{name}.pth")
+        out = ("--out", f"models/{name}", "--config", "micro.yaml")
+        run(checkout, "mindeye2", "import-weights", f"{name}.pth", whose, "1", *out)
+    checkout.edit_config(matrix={"variants": TRAINED | IMPORTED})
     run(checkout, *checkout.snakemake_command())
     yield checkout
     shutil.rmtree(folder)
 
 
-def test_imported_and_trained_give_the_same_numbers(checkout):
+@pytest.mark.parametrize(("here", "elsewhere"), [("trained", "imported"), ("onwards", "onwards_imported")])
+def test_imported_and_trained_give_the_same_numbers(checkout, here, elsewhere):
     table = pd.read_csv(checkout.root / "results" / "micro" / "matrix.csv")
     trained, imported = (
-        table[table.variant == variant].drop(columns="variant").reset_index(drop=True)
-        for variant in ("trained", "imported")
+        table[table.variant == variant].drop(columns="variant").reset_index(drop=True) for variant in (here, elsewhere)
     )
     assert len(trained) > 5 and trained.value.notna().any()
     pd.testing.assert_frame_equal(trained, imported, check_exact=True)
 
 
-def test_nothing_was_trained_for_the_imported_one(checkout):
-    built = [name.split("/")[0] for name in checkout.built()]
-    assert {stage for stage in built if built.count(stage) > 1} == {"targets", "finetune", "reconstruct", "evaluate"}
-    assert "pretrain" not in built
-    histories = [
-        (folder / "history.csv").exists()
-        for folder in (Path(checkout.environment["MINDEYE2_STORE"]) / "finetune").iterdir()
-        if (folder / "model.json").exists()
-    ]
-    assert sorted(histories) == [False, True]
+def test_nothing_was_trained_for_what_is_imported(checkout):
+    """One pretraining and one finetuning were taken over, so they have no history."""
+    store = Path(checkout.environment["MINDEYE2_STORE"])
+    histories = {
+        stage: sorted((folder / "history.csv").exists() for folder in (store / stage).iterdir() if folder.is_dir())
+        for stage in ("pretrain", "finetune")
+    }
+    assert histories == {"pretrain": [False, True], "finetune": [False, True, True, True]}
 
 
 def test_another_file_is_another_decoder(checkout):

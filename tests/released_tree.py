@@ -1,5 +1,7 @@
 """The layout of the public MindEye2 dataset, written from a simulated official tree without the package's readers."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import h5py
@@ -112,3 +114,12 @@ def _padded(rows: np.ndarray, count: int) -> np.ndarray:
     padded = np.full((count, 17), -1.0)
     padded[: len(rows[:count])] = rows[:count]
     return padded
+
+
+def edit_shard(path, change):
+    """Rewrite a shard with ``change`` of its (trials, 17) behaviour."""
+    with tarfile.open(path) as shard:
+        arrays = [np.load(io.BytesIO(shard.extractfile(name).read())) for name in shard.getnames() if ".behav" in name]
+    with webdataset.TarWriter(str(path)) as shard:
+        for number, row in enumerate(change(np.concatenate(arrays))):
+            shard.write({"__key__": f"sample{number:09d}", "behav.npy": row[None]})
