@@ -15,8 +15,11 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from mindeye2.store import Store
+
 REPOSITORY = Path(__file__).parents[2]
 MICRO = Path(__file__).with_name("micro.yaml")
+TELL_TIMES = ("history.csv", "report.html")
 
 
 @dataclass
@@ -25,6 +28,12 @@ class Checkout:
 
     root: Path
     environment: dict[str, str]
+    python: tuple[str, ...] = (sys.executable,)
+    """The interpreter, and before it what it is to be run by."""
+
+    @property
+    def store(self) -> Store:
+        return Store(Path(self.environment["MINDEYE2_STORE"]))
 
     @property
     def config(self) -> Path:
@@ -45,7 +54,7 @@ class Checkout:
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*self.python, "-m", *arguments],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -77,7 +86,7 @@ class Checkout:
 
     def plan(self, *arguments: str) -> list[dict]:
         process = subprocess.run(
-            [sys.executable, "-m", "mindeye2", "plan", "--config", "micro.yaml", "--json", *arguments],
+            [*self.python, "-m", "mindeye2", "plan", "--config", "micro.yaml", "--json", *arguments],
             cwd=self.root,
             env=self.environment,
             capture_output=True,
@@ -85,6 +94,39 @@ class Checkout:
             check=True,
         )
         return json.loads(process.stdout)
+
+    def key(self, stage: str) -> str:
+        """Of a stage that the plan has one object of."""
+        (row,) = [row for row in self.plan() if row["stage"] == stage]
+        return row["key"]
+
+    def lose(self, *stages: str) -> None:
+        """Delete the objects of these stages from the store."""
+        for stage in stages:
+            shutil.rmtree(self.store.root / stage)
+
+    def stage_command(self, stage: str) -> list[str]:
+        """What the workflow would run for the stage's one object; it must have been planned."""
+        key = self.key(stage)
+        return [
+            *("mindeye2", stage, "--spec", f".plan/{stage}/{key}.json"),
+            *("--store", str(self.store.root), "--stamp", f".stamps/{stage}/{key}"),
+        ]
+
+    def numbers(self) -> dict[str, str]:
+        """``stage/key/file`` -> sha256, of every stored object that is planned, less the files that tell times."""
+        return {
+            f"{row['stage']}/{row['key']}/{name}": file["sha256"]
+            for row in self.plan()
+            if row["state"] == "stored"
+            for name, file in self.store.manifest(row["stage"], row["key"])["files"].items()
+            if name not in TELL_TIMES
+        }
+
+    def assert_sound(self) -> None:
+        """Whatever stands under a final name is what its manifest says."""
+        for stage, key in self.store.objects():
+            assert self.store.damage(stage, key, whole=True) is None
 
     def built(self) -> list[str]:
         """``stage/key`` of every object that a job of this checkout built, once per build."""
