@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Each does all its own set-up.
+# Two commands: `make demo` and `make test`. Each does all its own set-up, as does `make test-slurm`, which installs Slurm.
 PYTHON ?= python3.11
 CORES ?= $(shell nproc)
 VENV := .venv
@@ -7,7 +7,7 @@ RUN := $(BIN)/snakemake --profile profiles/default --cores $(CORES)
 LOCK_HASH := $(shell sha256sum requirements.lock | cut -c1-20)
 READY := $(VENV)/.ready-$(LOCK_HASH)
 
-.PHONY: help setup demo haxby test test-unit lint lock reference clean
+.PHONY: help setup demo haxby test test-unit test-slurm lint lock reference clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ test: lint test-unit  ## lint, unit, parity and workflow tests
 
 test-unit: setup  ## the quick ones, unit and parity, as many at once as there are cores
 	$(BIN)/pytest -n $(CORES) tests/unit tests/parity
+
+test-slurm: setup  ## the workflow on a real Slurm of one node with fake GPUs; installs Slurm's Debian packages
+	tests/workflow/slurm/one_node.sh install
+	tests/workflow/slurm/one_node.sh run $(BIN)/pytest -m slurm tests/workflow/slurm
 
 lint: setup  ## ruff and snakefmt; snakemake --lint runs with the workflow tests
 	$(BIN)/ruff check .
