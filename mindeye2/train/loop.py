@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def deterministic_algorithms(device: torch.device) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
-class Loop:
+class Loop(ABC):
     """One network on its way through ``total_steps`` steps, in rounds of ``round_steps``; the last may be short.
 
     A kind of training says what a step is: ``_load`` reads its batch on the CPU (with ``pinned`` and ``to``), and
@@ -94,12 +95,13 @@ class Loop:
         self._seconds = 0.0
         self._unread: list[Float[Tensor, " parts"]] = []
 
+    @abstractmethod
     def _load(self, step: int) -> Any:
-        raise NotImplementedError
+        """The batch of one step, on the CPU."""
 
+    @abstractmethod
     def _train_step(self, batch: Any) -> dict[str, Tensor]:
         """Forward, backward, update at ``self.step``; the losses, ``loss`` first, not waited for."""
-        raise NotImplementedError
 
     @property
     def kept(self) -> Stateful:

@@ -2,19 +2,14 @@
 
 import csv
 import json
-import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from killed import kill_in_training
 from PIL import Image
 
 from mindeye2.data.shards import COLUMNS, IMAGE, ROW, SESSION, Sample, shard_path, write_shard
@@ -319,15 +314,7 @@ def test_a_killed_stage_goes_on_to_the_same_weights(objects, tmp_path):
     finetune.run(whole)
 
     job = finetune_job(tmp_path / "killed", objects, settings=settings)
-    code = "import pickle, sys; from mindeye2.stages import finetune; finetune.run(pickle.load(sys.stdin.buffer))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdin.write(pickle.dumps(job))
-    process.stdin.close()
-    deadline = time.monotonic() + 120
-    while len(list(job.work.glob("checkpoint/*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_in_training(finetune.run, job, checkpoints=2)
     assert not (job.work / "model.safetensors").exists()
 
     finetune.run(replace(job, free={"finetune": {"checkpoint_minutes": 10.0}}))

@@ -1,19 +1,13 @@
 """unclip on random networks, and reconstruct with what it made."""
 
 import csv
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from finished_objects import PX, SHARED, WIDTH, House, load, stimuli, with_inputs
+from killed import kill_in_training
 from safetensors.torch import load_file
 
 from mindeye2.errors import UserError
@@ -102,20 +96,10 @@ def test_sides_that_do_not_halve_are_named(house, name, field, cells):
 
 
 def test_after_kill_9_the_same_command_ends_with_the_same_weights(house, name):
-    """The stage runs in a process of its own, which is killed once its first checkpoint is there."""
     job = unclip_job(house, name, free={"checkpoint_minutes": 1e-9}, steps=30)
     whole = unclip_job(house, f"{name}-whole", steps=30)
-    code = "import pickle, sys; from mindeye2.stages import unclip; unclip.run(pickle.load(open(sys.argv[1], 'rb')))"
-    script = job.work.parent / f"{name}.job"
-    script.write_bytes(pickle.dumps(job))
-    environment = {**os.environ, "PYTHONPATH": str(Path(unclip.__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, "-c", code, script], env=environment, stderr=subprocess.PIPE)
-    until = time.monotonic() + 60
-    while not any((job.work / "checkpoint").glob("[0-9]" * 9)) and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL and not (job.work / "unet").exists()
+    kill_in_training(unclip.run, job)
+    assert not (job.work / "unet").exists()
     unclip.run(replace(job, free=whole.free))
     unclip.run(whole)
     assert (job.work / WEIGHTS).read_bytes() == (whole.work / WEIGHTS).read_bytes()

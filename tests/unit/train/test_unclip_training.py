@@ -5,15 +5,13 @@ import csv
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from toy_training import same_weights, weights
-from toy_unclip import PICTURES, TOKENS, WIDTH, toy_pictures, toy_unclip, train_shared_unclip
+from toy_unclip import PICTURES, TOKENS, WIDTH, toy_pictures, toy_unclip
 
 from mindeye2.errors import UserError
 from mindeye2.train import checkpoint, precision
 from mindeye2.train.denoising import inexact_tokens
 from mindeye2.train.optim import warmed_up
-from mindeye2.train.parallel import run_on
 from mindeye2.train.precision import LossScale
 from mindeye2.train.unclip import UnclipTrainer
 
@@ -87,21 +85,6 @@ def test_the_averaged_weights_are_kept(tmp_path):
     kept = averaged.model.state_dict()[name.removeprefix("average/")]
     assert torch.equal(kept, averaged._kept.beside[name])
     assert not torch.equal(kept, last.model.state_dict()[name.removeprefix("average/")])
-
-
-def test_two_processes_train_as_one_does(tmp_path):
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    for devices, folder in ((1, alone), (2, together)):
-        folder.mkdir()
-        with pytest.raises(UserError, match="all done, says a process"):
-            run_on(devices, train_shared_unclip, folder)
-    losses = [
-        [float(row["loss"]) for row in csv.DictReader((each / "history.csv").open())] for each in (alone, together)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    ours, theirs = (load_file(each / "diffusion_pytorch_model.safetensors") for each in (alone, together))
-    for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], atol=2e-4, rtol=0, msg=name)
 
 
 def test_recomputing_activations_changes_nothing(tmp_path):
