@@ -113,12 +113,21 @@ def test_held_out_subjects_are_the_others_of_the_dataset(config, tmp_path, capsy
         ("single", "--subject 3", "--subject 3: no subject of the dataset; choose from 1, 2, 4, 7"),
         ("absent", "--subject 1", "No such file"),
         ("truncated", "--subject 1", "truncated"),
+        ("flipped", "--subject 1", "flipped.pth: damaged, the checksum of last/data/"),
+        ("sparse", "--subject 1", "ridge.linears.0.weight is a tensor that is sparse"),
+        ("empty", "--subject 1", "ridge.linears.0.weight is a tensor without values"),
     ],
 )
 def test_refused_by_name_and_nothing_written(single, config, tmp_path, capsys, file, whose, message):
     files = {"single": single, "pretrained": PRETRAINED, "absent": tmp_path / "absent.pth"}
-    files["truncated"] = tmp_path / "truncated.pth"
-    files["truncated"].write_bytes(single.read_bytes()[:5000])
+    files |= {name: tmp_path / f"{name}.pth" for name in ("truncated", "flipped", "sparse", "empty")}
+    content = bytearray(single.read_bytes())
+    files["truncated"].write_bytes(content[:5000])
+    content[len(content) // 2] ^= 1
+    files["flipped"].write_bytes(content)
+    state, ridge = state_of(single), "ridge.linears.0.weight"
+    torch.save({"model_state_dict": state | {ridge: state[ridge].to_sparse()}}, files["sparse"])
+    torch.save({"model_state_dict": state | {ridge: state[ridge].to("meta")}}, files["empty"])
     before = sorted(tmp_path.rglob("*"))
     status, said = run(
         capsys, "import-weights", files[file], *whose.split(), "--config", config, "--out", tmp_path / "mine"

@@ -66,10 +66,10 @@ def test_float32_tensors_are_taken_as_they_are(state):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.update(extra=torch.ones(1)), "last.pth: has unknown the tensor extra; it is of another"),
+        (lambda s: s.update(extra=torch.ones(1)), "last.pth: has the unknown tensor extra; it is of another"),
         (
             lambda s: [s.pop(f"backbone.clip_proj.{i}.bias") for i in (0, 2, 3, 5)] + [s.update(a=torch.ones(1))],
-            r"lacks 4 tensors: backbone\.clip_proj\.0\.bias, .*, .*3\.bias and 1 more; has unknown the tensor a;",
+            r"lacks 4 tensors: backbone\.clip_proj\.0\.bias, .*, .*3\.bias and 1 more; has the unknown tensor a;",
         ),
         (lambda s: s.pop("backbone.blin1.bias"), r"lacks the tensor backbone\.blin1\.bias, so it is no released"),
         (lambda s: s.pop("backbone.bnorm.bias"), r"lacks the tensor backbone\.bnorm\.bias; it is of another"),
@@ -90,6 +90,14 @@ def test_float32_tensors_are_taken_as_they_are(state):
         (
             lambda s: s.update({"backbone.bnorm.bias": torch.ones(8).long()}),
             r"backbone\.bnorm\.bias holds torch\.int64",
+        ),
+        (
+            lambda s: s.update({"backbone.bnorm.bias": torch.tensor([0.0] * 7 + [float("nan")])}),
+            r"backbone\.bnorm\.bias has values that are not finite",
+        ),
+        (
+            lambda s: s.update({"ridge.linears.0.weight": s["ridge.linears.0.weight"] / 0}),
+            r"ridge\.linears\.0\.weight has values that are not finite",
         ),
     ],
 )
