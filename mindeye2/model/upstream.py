@@ -124,9 +124,8 @@ def from_released(
 
     ours = model.state_dict()
     _check_shapes(state, {name: ours[known].shape for name, known in expected.items()}, origin)
-    _check_finite(state, origin)
-
     renamed = {known: state[name].to(torch.float32) for name, known in expected.items()}
+    _check_finite({name: renamed[known] for name, known in expected.items()}, origin)
     model.load_state_dict(renamed, assign=True)
     unlike = {name: value for name, value in constants.items() if name in state and not _same(state[name], value)}
     model.metadata[RELEASED] = {
@@ -203,8 +202,8 @@ def _check_constants(state: Mapping[str, Tensor], constants: Mapping[str, Tensor
 
 def _check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
     for name, value in state.items():
-        # One value that is not finite makes the sum so, and a sum takes no memory of its own. Meta tensors have no values.
-        if not value.is_meta and not value.sum(dtype=torch.float64).isfinite():
+        # One value that is not finite makes the sum so, and a sum takes no memory. Meta tensors have no values.
+        if not value.is_meta and not value.sum().isfinite():
             raise UserError(
                 f"{origin}: {name} has values that are not finite; it is damaged or its training diverged, so give the "
                 "last.pth of a released MindEye2 model"
