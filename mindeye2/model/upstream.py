@@ -197,7 +197,11 @@ def _check_constants(state: Mapping[str, Tensor], constants: Mapping[str, Tensor
         if theirs is not None and not (
             theirs.shape == ours.shape and torch.allclose(theirs.float(), ours, rtol=1e-3, atol=1e-7)
         ):
-            raise UserError(f"{origin}: {name} is not the cosine schedule's; this prior was trained differently")
+            known = "the cosine schedule's" if name.startswith(SCHEDULE) else "those of rotary embedding with θ = 10000"
+            raise UserError(
+                f"{origin}: {name} holds other numbers than {known}, so its prior was trained differently; give the "
+                "last.pth of a released MindEye2 model"
+            )
 
 
 def _check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:

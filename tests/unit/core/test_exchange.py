@@ -80,6 +80,16 @@ def test_there_and_back_to_the_last_bit(single, config, tmp_path, capsys, file, 
     assert all(torch.equal(ours[name], value) and ours[name].dtype == value.dtype for name, value in theirs.items())
 
 
+def test_an_archive_that_was_written_without_checksums(single, tmp_path, capsys):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"model_state_dict": state_of(single)}, tmp_path / "last.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    status, said = run(capsys, "import-weights", tmp_path / "last.pth", "--subject", 1, "--out", tmp_path / "mine")
+    assert status == 0, said
+
+
 def test_the_note_says_what_shapes_do_not(single, tmp_path, capsys):
     status, said = run(capsys, "import-weights", single, "--subject", 5, "--out", tmp_path / "mine")
     assert status == 0
