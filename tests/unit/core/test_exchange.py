@@ -13,6 +13,8 @@ import mindeye2
 from mindeye2.cli import main
 from mindeye2.data.layout import region_mask
 from mindeye2.model.mindeye import MindEye
+from mindeye2.model.released import write_released
+from mindeye2.model.upstream import to_released
 from mindeye2.store import file_sha256
 
 GOLD = Path(__file__).parents[2] / "gold" / "mindeye2"
@@ -152,6 +154,25 @@ def test_without_a_configuration_a_pretraining_file_is_of_nsd(tmp_path, capsys):
     status, said = run(capsys, "import-weights", PRETRAINED, "--held-out", 1, "--out", tmp_path / "mine")
     assert status == 1
     assert "holds 3 ridges where subjects 2, 3, 4, 5, 6, 7, 8 are expected" in said
+
+
+@pytest.mark.parametrize(
+    ("voxels", "whose", "message"),
+    [
+        ([15724], "--subject 1", None),
+        ([15724], "--subject 2", "the ridge of subject 2 takes 15724 voxels, as many as NSD's subject 1 has"),
+        ([14278, *[9] * 6], "--held-out 1", None),
+        ([14278, *[9] * 6], "--held-out 2", "the ridge of subject 1 takes 14278 voxels, as many as NSD's subject 2"),
+    ],
+)
+def test_without_a_configuration_nsds_voxels_tell_a_wrong_subject(tmp_path, capsys, voxels, whose, message):
+    sizes = {"prior_depth": 1, "prior_heads": 1, "prior_dim_head": 4, "prior_timesteps": 4}
+    model = MindEye(voxels=voxels, hidden_dim=2, tokens=2, clip_dim=4, backbone="legacy_mixer", **sizes)
+    write_released(tmp_path / "last.pth", to_released(model))
+    status, said = run(capsys, "import-weights", tmp_path / "last.pth", *whose.split(), "--out", tmp_path / "mine")
+    assert status == (0 if message is None else 1), said
+    assert message is None or (message in said and said.count("\n") == 1)
+    assert (tmp_path / "mine").exists() == (message is None)
 
 
 def test_nothing_is_overwritten(single, tmp_path, capsys):
