@@ -10,6 +10,7 @@ from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.released import read_released, write_released
 from mindeye2.model.upstream import GROUPS, from_released, released_sizes, to_released
+from mindeye2.pickles import check_archive
 from mindeye2.sources import sha256_with_progress
 
 NSD_SUBJECTS = range(1, 9)
@@ -24,8 +25,8 @@ def import_weights(
     those of the others, of NSD's eight or of ``config.dataset.sessions``, in ascending order. With ``config``
     each ridge must take as many voxels as its subject has in the dataset's own mask.
 
-    UserError where ``out`` exists, the file is no such model, or a ridge is another subject's; nothing is
-    written then.
+    UserError where ``out`` exists, the file is damaged or no such model, or a ridge is another subject's; nothing
+    is written then.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another --out, or remove it first")
@@ -36,6 +37,7 @@ def import_weights(
     subjects = [asked] if held_out is None else [other for other in known if other != asked]
 
     state = read_released(file)
+    check_archive(file, remedy="download it again")
     _check_ridges(file, released_sizes(state, origin=file)["voxels"], subjects, config)
     groups = GROUPS if config is None else config.model.lowlevel_groups
     model = from_released(state, subjects=subjects, lowlevel_groups=groups, origin=file)

@@ -48,6 +48,20 @@ def read_pickle(path: Path, *, remedy: str) -> Any:
         ) from None
 
 
+def check_archive(path: Path, *, remedy: str) -> None:
+    """UserError where a part of an archive is not what its checksum says: a file whose bits changed on the way.
+
+    Reads the whole file. What torch wrote before 1.6 is no archive and has no checksums, and torch can be told to
+    write none, which are zeros then.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip() if any(part.CRC for part in archive.infolist()) else None
+    if damaged is not None:
+        raise UserError(f"{path}: damaged, the checksum of {damaged} in it differs; {remedy}")
+
+
 def _arrays() -> list[Any]:
     """What a pickled numpy array of numbers or texts is made of, under its names before and since numpy 2."""
     kinds = [type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"]

@@ -7,31 +7,52 @@ from torch import Tensor
 
 from mindeye2.metrics.arrays import Array, Features, tensor
 
-
-def centred(
-    rows: Float[Tensor, "n features"],
-) -> tuple[Float[Tensor, "n features"], Float[Tensor, "n 1"]]:
-    """Rows less their mean, and their lengths: NaN for a constant row, which has no correlation.
-
-    A constant counts as one up to the rounding of its mean.
-    """
-    mean = rows.mean(dim=1, keepdim=True)
-    rows = rows - mean
-    length = rows.norm(dim=1, keepdim=True)
-    rounding = 4 * torch.finfo(rows.dtype).eps * mean.abs() * rows.shape[1] ** 0.5
-    return rows, torch.where(length > rounding, length, torch.nan)
+BLOCK = 1 << 14
+"""Columns in float64 at once."""
 
 
 def pearson_matrix(left: Features, right: Float[Array, "m features"]) -> Float[Tensor, "n m"]:
-    """Pearson correlation of every row of ``left`` with every row of ``right``."""
-    (left, long), (right, wide) = centred(tensor(left)), centred(tensor(right))
-    return (left / long) @ (right / wide).T
+    """Pearson correlation of every row of ``left`` with every row of ``right``, as exact as the type of ``left``."""
+    return correlations(left, right).to(tensor(left).dtype)
+
+
+def correlations(left: Features, right: Float[Array, "m features"]) -> Float[Tensor, "n m"]:
+    """The same in float64; NaN for a constant row."""
+    sides = tensor(left), tensor(right)
+    means = [side.mean(dim=1, keepdim=True, dtype=torch.float64) for side in sides]
+    squares = [torch.zeros_like(mean) for mean in means]
+    products = torch.zeros(len(means[0]), len(means[1]), dtype=torch.float64, device=means[0].device)
+    # Whole feature maps in float64 would be twice their size, a few columns at a time are not.
+    for blocks in zip(*(side.split(BLOCK, dim=1) for side in sides), strict=True):
+        one, other = (block.double() - mean for block, mean in zip(blocks, means, strict=True))
+        products += one @ other.T
+        for square, block in zip(squares, (one, other), strict=True):
+            square += block.square().sum(dim=1, keepdim=True)
+    number = sides[0].shape[1]
+    long, wide = (_or_nan(square.sqrt(), mean, number) for square, mean in zip(squares, means, strict=True))
+    return products / (long * wide.T)
 
 
 def pearson_rows(left: Features, right: Features) -> Float[Tensor, "n"]:
-    """Pearson correlation of row i with row i."""
-    (left, long), (right, wide) = centred(tensor(left)), centred(tensor(right))
+    """Pearson correlation of row i with row i, float64; NaN for a constant row."""
+    (left, long), (right, wide) = _centred(tensor(left).double()), _centred(tensor(right).double())
     return torch.linalg.vecdot(left, right) / (long * wide)[:, 0]
+
+
+def _centred(rows: Float[Tensor, "n features"]) -> tuple[Float[Tensor, "n features"], Float[Tensor, "n 1"]]:
+    """Rows less their mean, and their lengths."""
+    mean = rows.mean(dim=1, keepdim=True)
+    rows = rows - mean
+    return rows, _or_nan(rows.norm(dim=1, keepdim=True), mean, rows.shape[1])
+
+
+def _or_nan(length: Float[Tensor, "n 1"], mean: Float[Tensor, "n 1"], number: int) -> Float[Tensor, "n 1"]:
+    """Lengths of centred rows of ``number`` values: NaN for a constant row, which has no correlation.
+
+    A constant counts as one up to the rounding of its mean.
+    """
+    rounding = 4 * torch.finfo(length.dtype).eps * mean.abs() * number**0.5
+    return torch.where(length > rounding, length, torch.nan)
 
 
 def cosine_similarity(left: Features, right: Float[Array, "m features"]) -> Float[Tensor, "n m"]:

@@ -29,6 +29,9 @@ def read_released(path: str | Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UserError(f"{path}: holds a {type(value).__name__} under {name!r} where tensors are; {_GIVE}")
+        if value.is_meta or value.layout != torch.strided:
+            kind = "without values" if value.is_meta else "that is sparse"
+            raise UserError(f"{path}: {name} is a tensor {kind}, as in no released MindEye2 model; {_GIVE}")
     return dict(state)
 
 

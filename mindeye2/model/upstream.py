@@ -105,9 +105,9 @@ def from_released(
 ) -> MindEye:
     """The model of a released ``model_state_dict``, on the CPU, in evaluation mode; float32 tensors are not copied.
 
-    Strict: UserError names ``origin`` and the tensors that are unknown, missing or of another shape, or a table
-    that is not the cosine schedule's. Only rotary frequencies may be absent, which some versions of their library
-    left out. ``subjects`` are the ids behind the ridges, ascending, where they are known.
+    Strict: UserError names ``origin`` and the tensors that are unknown, missing, of another shape or not finite, or a
+    table that is not the cosine schedule's. Only rotary frequencies may be absent, which some versions of their
+    library left out. ``subjects`` are the ids behind the ridges, ascending, where they are known.
     """
     sizes = released_sizes(state, origin=origin)
     if any(width % lowlevel_groups for width in sizes.get("lowlevel_widths", ())):
@@ -124,8 +124,8 @@ def from_released(
 
     ours = model.state_dict()
     _check_shapes(state, {name: ours[known].shape for name, known in expected.items()}, origin)
-
     renamed = {known: state[name].to(torch.float32) for name, known in expected.items()}
+    _check_finite({name: renamed[known] for name, known in expected.items()}, origin)
     model.load_state_dict(renamed, assign=True)
     unlike = {name: value for name, value in constants.items() if name in state and not _same(state[name], value)}
     model.metadata[RELEASED] = {
@@ -166,11 +166,9 @@ def _check_names(
     state: Mapping[str, Tensor], expected: Mapping[str, str], constants: Mapping[str, Tensor], origin: str | Path
 ) -> None:
     known = expected.keys() | constants.keys()
-    problems = (
-        ("lacks", [name for name in (*expected, *constants) if name not in state and not name.endswith(FREQUENCIES)]),
-        ("has unknown", [name for name in state if name not in known]),
-    )
-    found = [f"{problem} {_listed(names)}" for problem, names in problems if names]
+    lacking = [name for name in (*expected, *constants) if name not in state and not name.endswith(FREQUENCIES)]
+    problems = (("lacks", "tensor", lacking), ("has", "unknown tensor", [name for name in state if name not in known]))
+    found = [f"{verb} {_listed(names, kind)}" for verb, kind, names in problems if names]
     if found:
         raise UserError(
             f"{origin}: {'; '.join(found)}; it is of another architecture or damaged, so give the last.pth of a "
@@ -199,12 +197,26 @@ def _check_constants(state: Mapping[str, Tensor], constants: Mapping[str, Tensor
         if theirs is not None and not (
             theirs.shape == ours.shape and torch.allclose(theirs.float(), ours, rtol=1e-3, atol=1e-7)
         ):
-            raise UserError(f"{origin}: {name} is not the cosine schedule's; this prior was trained differently")
+            known = "the cosine schedule's" if name.startswith(SCHEDULE) else "those of rotary embedding with θ = 10000"
+            raise UserError(
+                f"{origin}: {name} holds other numbers than {known}, so its prior was trained differently; give the "
+                "last.pth of a released MindEye2 model"
+            )
 
 
-def _listed(names: Sequence[str]) -> str:
+def _check_finite(state: Mapping[str, Tensor], origin: str | Path) -> None:
+    for name, value in state.items():
+        # One value that is not finite makes the sum so, and a sum takes no memory. Meta tensors have no values.
+        if not value.is_meta and not value.sum().isfinite():
+            raise UserError(
+                f"{origin}: {name} has values that are not finite; it is damaged or its training diverged, so give the "
+                "last.pth of a released MindEye2 model"
+            )
+
+
+def _listed(names: Sequence[str], kind: str) -> str:
     """``the tensor a`` or ``5 tensors: a, b, c and 2 more``."""
     if len(names) == 1:
-        return f"the tensor {names[0]}"
+        return f"the {kind} {names[0]}"
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)} tensors: {', '.join(names[:NAMED])}{more}"
+    return f"{len(names)} {kind}s: {', '.join(names[:NAMED])}{more}"

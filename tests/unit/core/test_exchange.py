@@ -13,6 +13,8 @@ import mindeye2
 from mindeye2.cli import main
 from mindeye2.data.layout import region_mask
 from mindeye2.model.mindeye import MindEye
+from mindeye2.model.released import write_released
+from mindeye2.model.upstream import to_released
 from mindeye2.store import file_sha256
 
 GOLD = Path(__file__).parents[2] / "gold" / "mindeye2"
@@ -80,6 +82,16 @@ def test_there_and_back_to_the_last_bit(single, config, tmp_path, capsys, file, 
     assert all(torch.equal(ours[name], value) and ours[name].dtype == value.dtype for name, value in theirs.items())
 
 
+def test_an_archive_that_was_written_without_checksums(single, tmp_path, capsys):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"model_state_dict": state_of(single)}, tmp_path / "last.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    status, said = run(capsys, "import-weights", tmp_path / "last.pth", "--subject", 1, "--out", tmp_path / "mine")
+    assert status == 0, said
+
+
 def test_the_note_says_what_shapes_do_not(single, tmp_path, capsys):
     status, said = run(capsys, "import-weights", single, "--subject", 5, "--out", tmp_path / "mine")
     assert status == 0
@@ -113,12 +125,21 @@ def test_held_out_subjects_are_the_others_of_the_dataset(config, tmp_path, capsy
         ("single", "--subject 3", "--subject 3: no subject of the dataset; choose from 1, 2, 4, 7"),
         ("absent", "--subject 1", "No such file"),
         ("truncated", "--subject 1", "truncated"),
+        ("flipped", "--subject 1", "flipped.pth: damaged, the checksum of last/data/"),
+        ("sparse", "--subject 1", "ridge.linears.0.weight is a tensor that is sparse"),
+        ("empty", "--subject 1", "ridge.linears.0.weight is a tensor without values"),
     ],
 )
 def test_refused_by_name_and_nothing_written(single, config, tmp_path, capsys, file, whose, message):
     files = {"single": single, "pretrained": PRETRAINED, "absent": tmp_path / "absent.pth"}
-    files["truncated"] = tmp_path / "truncated.pth"
-    files["truncated"].write_bytes(single.read_bytes()[:5000])
+    files |= {name: tmp_path / f"{name}.pth" for name in ("truncated", "flipped", "sparse", "empty")}
+    content = bytearray(single.read_bytes())
+    files["truncated"].write_bytes(content[:5000])
+    content[len(content) // 2] ^= 1
+    files["flipped"].write_bytes(content)
+    state, ridge = state_of(single), "ridge.linears.0.weight"
+    torch.save({"model_state_dict": state | {ridge: state[ridge].to_sparse()}}, files["sparse"])
+    torch.save({"model_state_dict": state | {ridge: state[ridge].to("meta")}}, files["empty"])
     before = sorted(tmp_path.rglob("*"))
     status, said = run(
         capsys, "import-weights", files[file], *whose.split(), "--config", config, "--out", tmp_path / "mine"
@@ -133,6 +154,25 @@ def test_without_a_configuration_a_pretraining_file_is_of_nsd(tmp_path, capsys):
     status, said = run(capsys, "import-weights", PRETRAINED, "--held-out", 1, "--out", tmp_path / "mine")
     assert status == 1
     assert "holds 3 ridges where subjects 2, 3, 4, 5, 6, 7, 8 are expected" in said
+
+
+@pytest.mark.parametrize(
+    ("voxels", "whose", "message"),
+    [
+        ([15724], "--subject 1", None),
+        ([15724], "--subject 2", "the ridge of subject 2 takes 15724 voxels, as many as NSD's subject 1 has"),
+        ([14278, *[9] * 6], "--held-out 1", None),
+        ([14278, *[9] * 6], "--held-out 2", "the ridge of subject 1 takes 14278 voxels, as many as NSD's subject 2"),
+    ],
+)
+def test_without_a_configuration_nsds_voxels_tell_a_wrong_subject(tmp_path, capsys, voxels, whose, message):
+    sizes = {"prior_depth": 1, "prior_heads": 1, "prior_dim_head": 4, "prior_timesteps": 4}
+    model = MindEye(voxels=voxels, hidden_dim=2, tokens=2, clip_dim=4, backbone="legacy_mixer", **sizes)
+    write_released(tmp_path / "last.pth", to_released(model))
+    status, said = run(capsys, "import-weights", tmp_path / "last.pth", *whose.split(), "--out", tmp_path / "mine")
+    assert status == (0 if message is None else 1), said
+    assert message is None or (message in said and said.count("\n") == 1)
+    assert (tmp_path / "mine").exists() == (message is None)
 
 
 def test_nothing_is_overwritten(single, tmp_path, capsys):

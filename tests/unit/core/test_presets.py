@@ -1,5 +1,7 @@
 """A preset is short for settings: it changes what they change, and nothing by itself."""
 
+from pathlib import Path
+
 import pytest
 
 from mindeye2.config import Config, load_config, merged, parse_config
@@ -8,6 +10,8 @@ from mindeye2.plan import shown_config
 from mindeye2.presets import PRESETS
 from mindeye2.run_settings import Variant
 from mindeye2.settings import Evaluate, Finetune, Pretrain, Reconstruct
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -47,6 +51,15 @@ def test_set_gives_and_takes_a_preset(tmp_path):
     assert load_config(path, ["preset=original"]).finetune.decay_groups == "legacy"
     path.write_text("preset: original\n")
     assert load_config(path, ["preset=null"]) == parse_config({})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", ["paper", "light"])
+def test_nothing_in_the_shipped_files_stands_in_a_presets_way(name, preset):
+    """paper.yaml's header says that one line takes the original's side; what it spelt out would win over that line."""
+    config = load_config(REPOSITORY / f"config/{name}.yaml", [f"preset={preset}"]).model_dump()
+    for section, settings in PRESETS[preset].items():
+        assert {field: config[section][field] for field in settings} == settings
 
 
 def test_a_variant_may_name_one():

@@ -22,6 +22,7 @@ from mindeye2.metrics.identification import (
 from mindeye2.metrics.pictures import low_level
 from mindeye2.metrics.pixel import pixel_correlation, ssim
 from mindeye2.metrics.resizing import resize
+from mindeye2.metrics.similarity import pearson_matrix
 from mindeye2.metrics.top1 import retrieval
 
 
@@ -107,6 +108,24 @@ def test_a_nan_feature_fails_its_comparisons():
     values = two_way_identification(truth, recon, per_image=True)
     assert values[2] == 0.0 and (values[[0, 1, 3, 4]] == 1.0).all()
     assert correlation_distance(truth, recon, per_image=True).isnan().tolist() == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_equal_truth_wins_against_nobody(dtype):
+    """Rows that are equal have correlations that differ by rounding: which of them is less is no information."""
+    truth = rand(3, 33).to(dtype)[torch.arange(9) % 3]
+    values = two_way_identification(truth, truth + 0.01 * rand(9, 33, seed=1), per_image=True)
+    assert (values * 8).round().tolist() == [6.0] * 9
+
+
+def test_correlations_of_large_maps_are_exact_to_float32():
+    """A long row with a large mean loses four digits where its products are summed in float32."""
+    truth, recon = 3 + rand(3, 40_000), 3 + rand(3, 40_000, seed=1)
+    expected = np.corrcoef(truth.double(), recon.double())[:3, 3:]
+    np.testing.assert_allclose(pearson_matrix(truth, recon), expected, atol=1e-7, rtol=0)
+    np.testing.assert_allclose(
+        correlation_distance(truth, recon, per_image=True), 1 - expected.diagonal(), atol=1e-12, rtol=0
+    )
 
 
 def test_classes():

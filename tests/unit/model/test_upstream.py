@@ -66,10 +66,10 @@ def test_float32_tensors_are_taken_as_they_are(state):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.update(extra=torch.ones(1)), "last.pth: has unknown the tensor extra; it is of another"),
+        (lambda s: s.update(extra=torch.ones(1)), "last.pth: has the unknown tensor extra; it is of another"),
         (
             lambda s: [s.pop(f"backbone.clip_proj.{i}.bias") for i in (0, 2, 3, 5)] + [s.update(a=torch.ones(1))],
-            r"lacks 4 tensors: backbone\.clip_proj\.0\.bias, .*, .*3\.bias and 1 more; has unknown the tensor a;",
+            r"lacks 4 tensors: backbone\.clip_proj\.0\.bias, .*, .*3\.bias and 1 more; has the unknown tensor a;",
         ),
         (lambda s: s.pop("backbone.blin1.bias"), r"lacks the tensor backbone\.blin1\.bias, so it is no released"),
         (lambda s: s.pop("backbone.bnorm.bias"), r"lacks the tensor backbone\.bnorm\.bias; it is of another"),
@@ -77,8 +77,8 @@ def test_float32_tensors_are_taken_as_they_are(state):
         (lambda s: s.pop("backbone.mixer_blocks1.0.0.bias"), r"lacks the tensor backbone\.mixer_blocks1\.0\.0\.bias"),
         (lambda s: s.pop("ridge.linears.0.weight"), r"lacks the tensor ridge\.linears\.0\.weight"),
         (lambda s: s.pop(SCHEDULE), f"lacks the tensor {SCHEDULE}"),
-        (lambda s: s.update({SCHEDULE: s[SCHEDULE] * 0.99}), f"{SCHEDULE} is not the cosine schedule's"),
-        (lambda s: s.update({FREQUENCIES: s[FREQUENCIES][:3]}), "rotary_emb.freqs is not"),
+        (lambda s: s.update({SCHEDULE: s[SCHEDULE] * 0.99}), f"{SCHEDULE} holds other numbers than the cosine"),
+        (lambda s: s.update({FREQUENCIES: s[FREQUENCIES][:3]}), "freqs holds other numbers than those of rotary"),
         (
             lambda s: s.update({"backbone.bnorm.bias": torch.ones(3)}),
             r"backbone\.bnorm\.bias has shape \(3,\) where its others ask for \(8,\)",
@@ -90,6 +90,14 @@ def test_float32_tensors_are_taken_as_they_are(state):
         (
             lambda s: s.update({"backbone.bnorm.bias": torch.ones(8).long()}),
             r"backbone\.bnorm\.bias holds torch\.int64",
+        ),
+        (
+            lambda s: s.update({"backbone.bnorm.bias": torch.tensor([0.0] * 7 + [float("nan")])}),
+            r"backbone\.bnorm\.bias has values that are not finite",
+        ),
+        (
+            lambda s: s.update({"ridge.linears.0.weight": s["ridge.linears.0.weight"] / 0}),
+            r"ridge\.linears\.0\.weight has values that are not finite",
         ),
     ],
 )
