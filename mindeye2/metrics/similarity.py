@@ -28,30 +28,31 @@ def correlations(left: Features, right: Float[Array, "m features"]) -> Float[Ten
         products += one @ other.T
         for square, block in zip(squares, (one, other), strict=True):
             square += block.square().sum(dim=1, keepdim=True)
-    number = sides[0].shape[1]
-    long, wide = (_or_nan(square.sqrt(), mean, number) for square, mean in zip(squares, means, strict=True))
+    long, wide = (_or_nan(square.sqrt(), mean, side) for square, mean, side in zip(squares, means, sides, strict=True))
     return products / (long * wide.T)
 
 
 def pearson_rows(left: Features, right: Features) -> Float[Tensor, "n"]:
     """Pearson correlation of row i with row i, float64; NaN for a constant row."""
-    (left, long), (right, wide) = _centred(tensor(left).double()), _centred(tensor(right).double())
+    (left, long), (right, wide) = _centred(tensor(left)), _centred(tensor(right))
     return torch.linalg.vecdot(left, right) / (long * wide)[:, 0]
 
 
 def _centred(rows: Float[Tensor, "n features"]) -> tuple[Float[Tensor, "n features"], Float[Tensor, "n 1"]]:
-    """Rows less their mean, and their lengths."""
-    mean = rows.mean(dim=1, keepdim=True)
-    rows = rows - mean
-    return rows, _or_nan(rows.norm(dim=1, keepdim=True), mean, rows.shape[1])
+    """Rows less their mean, and their lengths, float64."""
+    mean = rows.mean(dim=1, keepdim=True, dtype=torch.float64)
+    centred = rows.double() - mean
+    return centred, _or_nan(centred.norm(dim=1, keepdim=True), mean, rows)
 
 
-def _or_nan(length: Float[Tensor, "n 1"], mean: Float[Tensor, "n 1"], number: int) -> Float[Tensor, "n 1"]:
-    """Lengths of centred rows of ``number`` values: NaN for a constant row, which has no correlation.
+def _or_nan(
+    length: Float[Tensor, "n 1"], mean: Float[Tensor, "n 1"], rows: Float[Tensor, "n features"]
+) -> Float[Tensor, "n 1"]:
+    """Lengths of the centred ``rows``: NaN for a constant row, which has no correlation.
 
-    A constant counts as one up to the rounding of its mean.
+    A constant counts as one up to the rounding of its values.
     """
-    rounding = 4 * torch.finfo(length.dtype).eps * mean.abs() * number**0.5
+    rounding = 4 * torch.finfo(rows.dtype).eps * mean.abs() * rows.shape[1] ** 0.5
     return torch.where(length > rounding, length, torch.nan)
 
 

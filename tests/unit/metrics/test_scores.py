@@ -22,7 +22,7 @@ from mindeye2.metrics.identification import (
 from mindeye2.metrics.pictures import low_level
 from mindeye2.metrics.pixel import pixel_correlation, ssim
 from mindeye2.metrics.resizing import resize
-from mindeye2.metrics.similarity import pearson_matrix
+from mindeye2.metrics.similarity import pearson_matrix, pearson_rows
 from mindeye2.metrics.top1 import retrieval
 
 
@@ -42,6 +42,15 @@ def test_pixel_metrics_take_arrays_and_half_precision():
     for metric in (pixel_correlation, ssim):
         half = metric(truth.half().numpy(), made.half().numpy(), px=30)
         assert half == pytest.approx(metric(truth, made, px=30), abs=1e-3)
+
+
+def test_a_constant_up_to_its_rounding_has_no_correlation():
+    """As a picture of one colour is after resizing."""
+    row = torch.full((1, 500), 0.3)
+    row[0, ::2] = torch.nextafter(row[0, 0], torch.tensor(1.0))
+    other = torch.rand(1, 500, generator=torch.Generator().manual_seed(0))
+    assert pearson_rows(row, other).isnan().all() and pearson_matrix(other, row).isnan().all()
+    assert pearson_rows(row.double(), other.double()).isfinite().all()
 
 
 def test_a_constant_picture_has_no_correlation():
