@@ -34,7 +34,7 @@ test: lint test-unit  ## lint, unit, parity and workflow tests
 	$(BIN)/pytest -n $(CORES) --dist loadfile tests/workflow
 
 test-unit: setup  ## the quick ones, unit and parity, as many at once as there are cores
-	$(BIN)/pytest -n $(CORES) tests/unit tests/parity
+	$(BIN)/pytest -n $(CORES) --dist loadfile tests/unit tests/parity
 
 test-slurm: setup  ## the workflow on a real Slurm of one node with fake GPUs; installs Slurm's Debian packages
 	tests/workflow/slurm/one_node.sh install
