@@ -285,7 +285,18 @@ def parse_config(content: dict[str, Any]) -> Config:
         for name in Paths.model_fields
         if os.environ.get(variable := f"MINDEYE2_{name.upper()}")
     }
-    return config.model_copy(update={"paths": config.paths.model_copy(update=moved)})
+    paths = config.paths.model_copy(update=moved)
+    for name, path in paths:
+        _need_place(name, path)
+    return config.model_copy(update={"paths": paths})
+
+
+def _need_place(name: str, path: str) -> None:
+    """UserError for a path that leads nowhere: an unknown person's home, links in a circle, a null character."""
+    try:
+        Path(path).expanduser().resolve()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"paths.{name}: {path!r}: {error}; correct it, or MINDEYE2_{name.upper()}") from None
 
 
 def read_yaml(text: str, origin: str) -> Any:

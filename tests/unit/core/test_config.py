@@ -103,6 +103,17 @@ def test_environment_moves_paths(monkeypatch):
     assert parse_config({}).paths.dataset == "nsd"
 
 
+def test_paths_that_lead_nowhere_are_named(tmp_path, monkeypatch):
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for path in (str(circle), "~nobody-of-that-name/nsd", "a\0b"):
+        with pytest.raises(UserError, match=r"paths\.dataset: .*; correct it, or MINDEYE2_DATASET"):
+            parse_config({"paths": {"dataset": path}})
+    monkeypatch.setenv("MINDEYE2_STORE", "~nobody-of-that-name/store")
+    with pytest.raises(UserError, match=r"paths\.store"):
+        parse_config({})
+
+
 def test_set_reads_yaml(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("finetune: {num_epochs: 3}\n")
