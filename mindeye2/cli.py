@@ -367,8 +367,11 @@ def main(argv: list[str] | None = None) -> int:
         said = refusal(error)
         if said is None:
             raise
-        print(f"mindeye2: error: {said}; make room or grant access and run the same command again", file=sys.stderr)
+        print(
+            f"mindeye2: error: {said}; make room, grant access or correct the path, and run it again", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
-        print("mindeye2: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        remedy = "goes on from the last checkpoint" if arguments.command in STAGES else "does what is left"
+        print(f"mindeye2: interrupted; the same command {remedy}", file=sys.stderr)
         return 130

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -226,19 +227,45 @@ def _with_preset(content: dict[str, Any], under: str = "") -> dict[str, Any]:
     return merged(PRESETS[name], rest)
 
 
+_RULES = {
+    "too_short": "must hold at least one value",
+    "tuple_type": "must be a list, such as [1, 2]",
+    **dict.fromkeys(("model_type", "dict_type"), "must be a mapping, such as {name: value}"),
+}
+"""What is expected, where pydantic says it in the words of JSON or Python."""
+
+
 def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
     """One line for the first thing that pydantic refused: field, value, rule and remedy."""
     problem = error.errors(include_url=False)[0]
-    field = ".".join(map(str, (*under, *problem["loc"])))
+    field = ".".join(str(part) for part in (*under, *problem["loc"]) if part != "[key]")
     value, kind = problem["input"], problem["type"]
     if kind == "value_error":
         return str(problem["ctx"]["error"])
     if kind == "extra_forbidden":
         return f"{field}: no such setting; config/README.md lists every field, so correct the name or remove it"
     if isinstance(value, str) and kind in ("float_type", "int_type"):
-        return f"{field}: {value!r} is text, not a number; YAML reads 1e-4 as text, 1.0e-4 as a number"
-    rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
+        return (
+            f"{field}: {value!r} is text, not a number; write a number (YAML reads 1e-4 and 1.0e4 as text, 1.0e-4 and "
+            "1.0e+4 as numbers)"
+        )
+    if kind == "missing":
+        return f"{field}: not given; add the value"
+    rule = _RULES.get(kind) or re.sub(r"^(Input|String) should", "must", problem["msg"])
     return f"{field}: {json.dumps(value, default=str)[:80]} {rule}; correct the value"
+
+
+def _need_plain(content: Any, field: str = "") -> None:
+    """UserError for what YAML knows and no setting is: a date, bytes, a set."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            _need_plain(name, field)
+            _need_plain(value, f"{field}.{name}" if field else str(name))
+    elif isinstance(content, list):
+        for value in content:
+            _need_plain(value, field)
+    elif not isinstance(content, str | int | float | None):
+        raise UserError(f"{field}: YAML reads {content} as a {type(content).__name__}; put quotes around text")
 
 
 def parse_config(content: dict[str, Any]) -> Config:
@@ -247,7 +274,10 @@ def parse_config(content: dict[str, Any]) -> Config:
     Raises UserError with one line that names the field, the value, the rule and the remedy.
     """
     try:
+        _need_plain(content)
         config = Config.parse(with_presets(content))
+    except RecursionError:
+        raise UserError("the configuration is nested in itself or too deeply; remove the YAML alias (*name)") from None
     except ValidationError as error:
         raise UserError(first_problem(error)) from None
     moved = {
@@ -255,7 +285,18 @@ def parse_config(content: dict[str, Any]) -> Config:
         for name in Paths.model_fields
         if os.environ.get(variable := f"MINDEYE2_{name.upper()}")
     }
-    return config.model_copy(update={"paths": config.paths.model_copy(update=moved)})
+    paths = config.paths.model_copy(update=moved)
+    for name, path in paths:
+        _need_place(name, path)
+    return config.model_copy(update={"paths": paths})
+
+
+def _need_place(name: str, path: str) -> None:
+    """UserError for a path that leads nowhere: an unknown person's home, links in a circle, a null character."""
+    try:
+        Path(path).expanduser().resolve()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"paths.{name}: {path!r}: {error}; correct it, or MINDEYE2_{name.upper()}") from None
 
 
 def read_yaml(text: str, origin: str) -> Any:
@@ -266,15 +307,23 @@ def read_yaml(text: str, origin: str) -> Any:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{origin}{line}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
+        said = " ".join(str(getattr(error, "problem", error)).split())
+        raise UserError(f"{origin}{line}: not valid YAML ({said}); correct it") from None
+    except RecursionError:
+        raise UserError(f"{origin}: not valid YAML (nested too deeply); correct it") from None
 
 
 def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ()) -> Config:
     """Read a configuration file and override single fields with ``section.field=value`` (value in YAML)."""
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give an existing configuration, such as config/demo.yaml") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8, or give a configuration such as "
+            "config/demo.yaml"
+        ) from None
     content = read_yaml(text, str(path)) or {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, not sections; see config/README.md")

@@ -19,7 +19,9 @@ class Dataset(Section):
     source: Literal["nsd", "released", "haxby"] = "nsd"
     """nsd: the official NSD tree. released: the public MindEye2 files made from it. haxby: one slice of one subject of
     Haxby et al. 2001."""
-    sessions: dict[Positive, Positive] = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
+    sessions: Annotated[dict[Positive, Positive], Field(min_length=1)] = dict(
+        enumerate((40, 40, 32, 30, 40, 32, 40, 30), start=1)
+    )
     """Subject -> number of its sessions, all of which are read."""
     fingerprint: Literal["sha256", "size"] = "sha256"
     """How a raw file enters a key: its content's hash, or, for files that never change, path and size alone."""
@@ -112,6 +114,15 @@ class Model(Section):
     """Groups of its group norms; divides each of those channels."""
     prior: Prior = Prior()
     """The diffusion prior, from brain tokens to CLIP tokens."""
+
+    @model_validator(mode="after")
+    def _whole_groups(self):
+        if self.lowlevel and any(width % self.lowlevel_groups for width in self.lowlevel_widths):
+            raise ValueError(
+                f"model.lowlevel_groups: {self.lowlevel_groups} does not divide each of model.lowlevel_widths "
+                f"{list(self.lowlevel_widths)}; change either"
+            )
+        return self
 
 
 class Training(Section):

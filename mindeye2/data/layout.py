@@ -164,6 +164,10 @@ def found(folder: Callable[[str], Path], needs: Sequence[Need]) -> Files:
     return [(need.root, path) for need, path in zip(needs, there, strict=True) if path is not None]
 
 
+DAMAGES = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, zlib.error)
+"""What reading something else than was meant ends in."""
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library says about a damaged file into one line that names the file."""
@@ -171,7 +175,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise UserError(f"{path}: {error.strerror}; grant yourself read access to it") from error
-    except (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
+    except DAMAGES as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: truncated or damaged ({type(error).__name__}: {said}); download it again") from error
 

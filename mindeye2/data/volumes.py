@@ -69,7 +69,9 @@ def read_volumes(
     """
     opened = _open_hdf5 if path.suffix == ".hdf5" else _open_nifti
     with opened(path, mask) as (shape, step, read):
-        if len(shape) != 4 or shape[:3] != mask.shape:
+        if len(shape) != 4:
+            raise UserError(f"{path}: shape {shape}, X x Y x Z x volumes is needed; download it again")
+        if shape[:3] != mask.shape:
             raise UserError(f"{path}: grid {shape[:3]}, the mask has {mask.shape}; download both again")
         if shape[3] != num_volumes:
             raise UserError(f"{path}: {shape[3]} volumes, but {num_volumes} {named}; download both again")
@@ -78,8 +80,8 @@ def read_volumes(
             stop = min(start + step, num_volumes)
             with reading(path):
                 block = read(start, stop)
-            scale = integer_scale if np.issubdtype(block.dtype, np.integer) else 1.0
-            values[start:stop] = block / scale
+                scale = integer_scale if np.issubdtype(block.dtype, np.integer) else 1.0
+                values[start:stop] = block / scale
     return values
 
 

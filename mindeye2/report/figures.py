@@ -122,8 +122,8 @@ def curves(
 ) -> Markup:
     """Value over x, one line per series, with a band where every point of a line has an interval.
 
-    ``x_ticks`` are the x values themselves where these are few; a logarithmic axis is used when the largest is
-    at least eight times the smallest. ``chance`` is a dashed line.
+    x counts something (epochs, sessions), so ticks are whole. ``x_ticks`` are the x values themselves where these are
+    few; a logarithmic axis is used when the largest is at least eight times the smallest. ``chance`` is a dashed line.
     """
     points = [point for line in lines for point in line.points]
     bounds = [bound for p in points for bound in (p.value, p.low, p.high) if bound is not None]
@@ -137,7 +137,7 @@ def curves(
     place = _scale(warp(ends[0]), warp(ends[1]), LEFT + inset, WIDTH - RIGHT - inset)
 
     body = _y_axis(low, high, y, percent)
-    for tick in x_ticks if x_ticks is not None else ticks(*ends):
+    for tick in x_ticks if x_ticks is not None else [tick for tick in ticks(*ends) if tick % 1 == 0]:
         body.append(label(place(warp(tick)), HEIGHT - BOTTOM + 15, f"{tick:g}"))
     body.append(label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label, kind="axis"))
     if chance is not None:

@@ -56,6 +56,9 @@ def test_gc_keeps_the_view_and_drops_the_rest(checkout):
     before = {(row["stage"], row["key"]) for row in checkout.plan()}
     checkout.edit_config(evaluate={"blend_weight": 0.5})
     assert checkout.snakemake().returncode == 0
+    checkout.edit_config(evaluate={"blend_weight": 0.25})
+    assert checkout.planned_jobs() == {}, "both values are stored, and changing back runs no stage"
+    checkout.edit_config(evaluate={"blend_weight": 0.5})
     answer = checkout.mindeye2("gc", "--config", "micro.yaml")
     assert answer.returncode == 0
     assert answer.stdout.splitlines()[-1].startswith("2 objects")

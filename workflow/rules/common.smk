@@ -106,7 +106,7 @@ def told_in_one_line():
         said = refusal(error)
         if said is None:
             raise
-        raise SystemExit(f"mindeye2: error: {said}; make room or grant access and run the same command again") from None
+        raise SystemExit(f"mindeye2: error: {said}; make room, grant access or correct the path, and run it again") from None
 
 
 with told_in_one_line():

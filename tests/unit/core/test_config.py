@@ -1,5 +1,6 @@
 """Every config error is one line that names field, value, rule and remedy."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from mindeye2.config import Config, load_config, parse_config
 from mindeye2.errors import UserError
 from mindeye2.section import Section, since, unkeyed
 from mindeye2.settings import Finetune
+
+NESTED_IN_ITSELF: list = []
+NESTED_IN_ITSELF.append(NESTED_IN_ITSELF)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,18 @@ from mindeye2.settings import Finetune
         ),
         ({"run": {"name": "../up"}}, ["run.name", "../up"]),
         ({"simulate": {"voxels": {1: 5}}}, ["simulate.voxels", "dataset.sessions"]),
+        ({"matrix": {"subjects": []}}, ["matrix.subjects: [] must hold at least one value"]),
+        ({"matrix": {"sessions": 1}}, ["matrix.sessions: 1 must be a list, such as [1, 2]"]),
+        ({"matrix": {"variants": {"a b": {}}}}, ['matrix.variants.a b: "a b" must match pattern']),
+        ({"dataset": {"sessions": {}}}, ["dataset.sessions: {} must hold at least one value"]),
+        ({"finetune": 1}, ["finetune: 1 must be a mapping"]),
+        ({"simulate": {"seed": "1.0e30"}}, ["simulate.seed", "'1.0e30' is text", "1.0e+4"]),
+        ({"model": {"lowlevel_widths": [8, 8]}}, ["model.lowlevel_widths.2: not given; add the value"]),
+        ({"model": {"lowlevel_groups": 3}}, ["model.lowlevel_groups: 3 does not divide", "[32, 64, 128]", "change"]),
+        ({"matrix": {"variants": {"x": {"model": {"lowlevel_groups": 3}}}}}, ["model.lowlevel_groups: 3"]),
+        ({"run": {"name": date(2024, 1, 2)}}, ["run.name", "2024-01-02 as a date", "quotes"]),
+        ({"run": {date(2024, 1, 2): 3}}, ["run", "2024-01-02 as a date", "quotes"]),
+        ({"matrix": {"subjects": NESTED_IN_ITSELF}}, ["nested in itself", "alias"]),
     ],
 )
 def test_error_names_field_value_rule_and_remedy(content, words):
@@ -87,6 +103,17 @@ def test_environment_moves_paths(monkeypatch):
     assert parse_config({}).paths.dataset == "nsd"
 
 
+def test_paths_that_lead_nowhere_are_named(tmp_path, monkeypatch):
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for path in (str(circle), "~nobody-of-that-name/nsd", "a\0b"):
+        with pytest.raises(UserError, match=r"paths\.dataset: .*; correct it, or MINDEYE2_DATASET"):
+            parse_config({"paths": {"dataset": path}})
+    monkeypatch.setenv("MINDEYE2_STORE", "~nobody-of-that-name/store")
+    with pytest.raises(UserError, match=r"paths\.store"):
+        parse_config({})
+
+
 def test_set_reads_yaml(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("finetune: {num_epochs: 3}\n")
@@ -95,13 +122,30 @@ def test_set_reads_yaml(tmp_path):
     assert config.matrix.sessions == (1, 2)
 
 
-@pytest.mark.parametrize(("text", "word"), [("a: [1", "line"), ("- 1\n", "list"), ("a: {b: }}", "YAML")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a: [1", "line"),
+        ("- 1\n", "list"),
+        ("a: {b: }}", "YAML"),
+        ("a: \x00", "YAML"),
+        ("[" * 3000, "deeply"),
+    ],
+)
 def test_bad_files_are_named(tmp_path, text, word):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=word) as caught:
         load_config(path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes("run: {name: kö}".encode("latin-1"))
+    with pytest.raises(UserError, match=r"c\.yaml: not UTF-8 text \(byte 13\); save it as UTF-8"):
+        load_config(path)
 
 
 def test_missing_file_and_malformed_set_are_named(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 from mindeye2 import cli
 from mindeye2.errors import UserError, refusal
 
+STAGE = ["refine", "--spec", "a", "--store", "b", "--stamp", "c"]
+
 
 @pytest.mark.parametrize(
     ("error", "said"),
@@ -15,6 +17,8 @@ from mindeye2.errors import UserError, refusal
         (OSError(errno.ENOSPC, "No space left on device", "/store/a"), "/store/a: No space left on device"),
         (OSError(errno.EROFS, "told otherwise"), "Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "b"), "b: Permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "notes.txt/betas"), "notes.txt/betas: Not a directory"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), "x" * 300),
         (OSError("100000 requested and 32752 written"), "No space left on device"),
         (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "No space left on"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "c"), None),
@@ -33,5 +37,17 @@ def test_command_that_may_not_write_says_so_in_one_line(monkeypatch, capsys):
     monkeypatch.setitem(cli.COMMANDS, "verify", refuse)
     assert cli.main(["verify"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("mindeye2: error: store/.damaged: Permission denied; make room or grant access")
+    assert said.startswith("mindeye2: error: store/.damaged: Permission denied; make room, grant access or correct")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"), [(["verify"], "does what is left"), (STAGE, "goes on from the last checkpoint")]
+)
+def test_interrupt_is_one_line_that_promises_a_checkpoint_only_where_there_is_one(monkeypatch, capsys, command, remedy):
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "execute", interrupt)
+    assert cli.main(command) == 130
+    assert capsys.readouterr().err == f"mindeye2: interrupted; the same command {remedy}\n"

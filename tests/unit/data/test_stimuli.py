@@ -71,3 +71,6 @@ def test_an_image_without_captions_is_named(tmp_path):
         read_captions(tmp_path, [("train2017", 5), ("train2017", 6)], info=tmp_path / "info.csv")
     with pytest.raises(UserError, match=r"cocoSplit 'test2017'"):
         read_captions(tmp_path, [("test2017", 5)], info=tmp_path / "info.csv")
+    _captions(tmp_path, "val", [(5, 3)])
+    with pytest.raises(UserError, match=r"captions_val2017\.json: truncated or damaged"):
+        read_captions(tmp_path, [("val2017", 5)], info=tmp_path / "info.csv")

@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused_with_its_numbers(tmp_path, stored, mask):
     with pytest.raises(UserError, match=r"a mask has X x Y x Z"):
         read_mask(tmp_path / "s.nii.gz")
     flat = _nifti(tmp_path / "flat.nii.gz", stored[..., 0])
-    with pytest.raises(UserError, match=r"flat\.nii\.gz: grid"):
+    with pytest.raises(UserError, match=r"flat\.nii\.gz: shape \(4, 3, 5\), X x Y x Z x volumes is needed"):
         _read(flat, mask)
     empty = _nifti(tmp_path / "empty.nii.gz", np.zeros(GRID, np.int16))
     with pytest.raises(UserError, match=r"no voxel above 0"):
@@ -117,3 +117,5 @@ def test_damage_deep_inside_a_file_is_found_while_reading(tmp_path, stored, mask
         file["something"] = np.zeros(3)
     with pytest.raises(UserError, match=r"s\.hdf5: truncated or damaged"):
         _read(tmp_path / "s.hdf5", mask)
+    with pytest.raises(UserError, match=r"text\.hdf5: truncated or damaged"):
+        _read(_hdf5(tmp_path / "text.hdf5", stored.astype("S5")), mask)

@@ -72,6 +72,14 @@ def test_a_long_history_is_thinned_but_keeps_its_end():
     assert float(places[-1].split()[0]) == max(float(place.split()[0]) for place in places)
 
 
+@pytest.mark.parametrize("epochs", [2, 3, 11])
+def test_epochs_have_whole_ticks(epochs):
+    points = [Point(x, 1 / x) for x in range(1, epochs + 1)]
+    tree = drawn(curves([Line(0, points, thin=True)], said="", x_label="epoch"))
+    along = [node.text for node in of_class(tree, "tick") if node.get("text-anchor") == "middle"]
+    assert along and all(text.isdigit() for text in along)
+
+
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.0, 0.0]])
 def test_a_flat_curve_can_be_drawn(values):
     drawn(curves([Line(0, [Point(i + 1, value) for i, value in enumerate(values)])], said="", x_label=""))
