@@ -262,11 +262,21 @@ def _weights(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _existing_store(arguments: argparse.Namespace):
+    """UserError where there is none: a mistyped place must not look like a store without damage."""
+    store = _store(arguments)
+    if not store.root.is_dir():
+        raise UserError(
+            f"{store.root}: no such store; correct paths.store (or MINDEYE2_STORE), or run snakemake, which makes it"
+        )
+    return store
+
+
 def _gc(arguments: argparse.Namespace) -> int:
     from mindeye2.garbage import collect
     from mindeye2.units import show_bytes
 
-    removed = collect(_store(arguments), dry_run=arguments.dry_run)
+    removed = collect(_existing_store(arguments), dry_run=arguments.dry_run)
     for path, size in removed:
         print(f"{path.parent.name}/{path.name}  {show_bytes(size)}")
     total = show_bytes(sum(size for _, size in removed))
@@ -277,7 +287,7 @@ def _gc(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from mindeye2.garbage import verify
 
-    store = _store(arguments)
+    store = _existing_store(arguments)
     total = sum(1 for _ in store.objects())
     damaged = verify(store)
     for name, problem, aside in damaged:

@@ -1,13 +1,16 @@
-"""A full disk is told as one, however a library puts it."""
+"""A full disk is told as one, however a library puts it, and a place that is not there as none."""
 
 import errno
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from mindeye2 import cli
 from mindeye2.errors import UserError, refusal
 
+DEMO = Path(__file__).parents[3] / "config" / "demo.yaml"
 STAGE = ["refine", "--spec", "a", "--store", "b", "--stamp", "c"]
 
 
@@ -51,3 +54,10 @@ def test_interrupt_is_one_line_that_promises_a_checkpoint_only_where_there_is_on
     monkeypatch.setattr(cli, "execute", interrupt)
     assert cli.main(command) == 130
     assert capsys.readouterr().err == f"mindeye2: interrupted; the same command {remedy}\n"
+
+
+@pytest.mark.parametrize("command", ["verify", "gc"])
+def test_a_store_that_is_not_there_is_not_called_sound(command, tmp_path, capsys):
+    where = tmp_path / "stroe"
+    assert cli.main([command, "--config", str(DEMO), "--set", f"paths.store={where}"]) == 1
+    assert re.fullmatch(rf"mindeye2: error: {where}: no such store; correct paths\.store .*\n", capsys.readouterr().err)
