@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mindeye2.config import Config
 from mindeye2.data.recordings import count_voxels
+from mindeye2.data.sizes import VOXELS
 from mindeye2.drafts import draft
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
@@ -23,7 +24,8 @@ def import_weights(
 
     ``subject`` is whose model it is, ``held_out`` the subject that a pretraining file left out: its ridges are
     those of the others, of NSD's eight or of ``config.dataset.sessions``, in ascending order. With ``config``
-    each ridge must take as many voxels as its subject has in the dataset's own mask.
+    each ridge must take as many voxels as its subject has in the dataset's own mask; without, not as many as
+    another subject of NSD has.
 
     UserError where ``out`` exists, the file is damaged or no such model, or a ridge is another subject's; nothing
     is written then.
@@ -77,6 +79,13 @@ def _check_ridges(file: Path, voxels: Sequence[int], subjects: Sequence[int], co
             "a pretraining file, --config for the subjects of another dataset"
         )
     if config is None:
+        for subject, count in zip(subjects, voxels, strict=True):
+            owner = next((other for other, known in VOXELS.items() if known == count), subject)
+            if owner != subject:
+                raise UserError(
+                    f"{file}: the ridge of subject {subject} takes {count} voxels, as many as NSD's subject {owner} "
+                    "has; it is another subject's model, so correct --subject or --held-out"
+                )
         return
     root = Path(config.paths.dataset).expanduser()
     for subject, count in zip(subjects, voxels, strict=True):
