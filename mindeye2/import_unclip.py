@@ -21,7 +21,10 @@ from mindeye2.progress import Progress
 from mindeye2.units import show_bytes
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
-_GIVE = "give the released unclip6_epoch0_step110000.ckpt, or another checkpoint in its layout"
+_GIVE = (
+    "give the released unclip6_epoch0_step110000.ckpt, or another checkpoint in its layout with the configurations "
+    "of its size (--unet-config, --vae-config)"
+)
 _CODES = {torch.float16: "F16", torch.float32: "F32"}
 
 
@@ -102,8 +105,12 @@ def _network(part: Part, path: Path | None) -> nn.Module:
             raise UserError(f"{path}: configures a {named}; {wanted}")
 
     def make() -> nn.Module:
-        with torch.device("meta"), uninitialised():
-            network = getattr(diffusers, part.kind).from_config(config)
+        try:
+            with torch.device("meta"), uninitialised():
+                network = getattr(diffusers, part.kind).from_config(config)
+        except RuntimeError as error:
+            # No memory is asked for, so it is a size that no tensor can have.
+            raise ValueError(error) from None
         part.names(network.state_dict(), network.config)
         return network
 

@@ -24,6 +24,11 @@ def load_unet(folder: str | Path, *, dtype: torch.dtype | None = torch.float32) 
     config, files = read_json(folder / "config.json"), tensor_files(folder)
     with uninitialised():
         unet = build(lambda: UNet2DConditionModel.from_config(config), folder / "config.json")
+    if not isinstance(unet.config.sample_size, int):
+        raise UserError(
+            f"{folder / 'config.json'}: sample_size {unet.config.sample_size!r} is not the side of its square latents; "
+            "set it to the side of its pictures over that of a latent cell, 96 for 768 px"
+        )
     return fill(unet, read_tensors(files, dtype), files[0])
 
 
