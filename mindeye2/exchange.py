@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mindeye2.config import Config
 from mindeye2.data.recordings import count_voxels
-from mindeye2.drafts import draft
+from mindeye2.drafts import draft, refuse_content
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.released import read_released, write_released
@@ -24,11 +24,10 @@ def import_weights(
     those of the others, of NSD's eight or of ``config.dataset.sessions``, in ascending order. With ``config``
     each ridge must take as many voxels as its subject has in the dataset's own mask.
 
-    UserError where ``out`` exists, the file is no such model, or a ridge is another subject's; nothing is
-    written then.
+    UserError where ``out`` exists and is no empty folder, the file is no such model, or a ridge is another subject's;
+    nothing is written then.
     """
-    if out.exists():
-        raise UserError(f"{out}: exists already; choose another --out, or remove it first")
+    refuse_content(out)
     known = NSD_SUBJECTS if config is None else sorted(config.dataset.sessions)
     asked, option = (subject, "--subject") if held_out is None else (held_out, "--held-out")
     if asked not in known:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mindeye2.drafts import draft
+from mindeye2.drafts import draft, refuse_content
 from mindeye2.errors import UserError
 from mindeye2.frozen import stability
 from mindeye2.frozen.checkpoint import UNCLIP, Checkpoint, check_tensors, read_checkpoint, shapes_of
@@ -60,11 +60,10 @@ def import_unclip(file: Path, out: Path, *, unet_config: Path | None = None, vae
     the released size. Every tensor is read, converted and written by itself, so memory holds little more than the
     pages of ``file`` that the system keeps.
 
-    UserError where ``out`` exists, a file is damaged, would run code or is something else, or names or shapes are
-    not the configuration's; nothing is written then.
+    UserError where ``out`` exists and is no empty folder, a file is damaged, would run code or is something else, or
+    names or shapes are not the configuration's; nothing is written then.
     """
-    if out.exists():
-        raise UserError(f"{out}: exists already; choose another --out, or remove it first")
+    refuse_content(out)
     content = read_checkpoint(file, remedy=_GIVE)
     averaged = any(name.startswith(f"{stability.EMA_PREFIX}diffusion_model") for name in content.shapes)
     networks = {part: _network(part, path) for part, path in ((UNET, unet_config), (VAE, vae_config))}

@@ -242,9 +242,15 @@ def test_nothing_in_a_pickle_is_run(state, run, tmp_path, monkeypatch):
 def test_an_existing_folder_is_left_alone(state, tmp_path, capsys):
     file, out = saved(state, tmp_path / "unclip6.safetensors"), tmp_path / "here"
     out.mkdir()
+    (out / "notes.txt").write_text("mine")
     assert main(["import-unclip", str(file), "--out", str(out)]) == 1
     assert f"{out}: exists already" in capsys.readouterr().err
-    assert not list(out.iterdir())
+    assert os.listdir(out) == ["notes.txt"]
+
+
+def test_an_empty_folder_is_filled(state, networks, run, tmp_path):
+    (tmp_path / "made/unclip").mkdir(parents=True)
+    assert_same(run(saved(state, tmp_path / "unclip6.safetensors")), networks)
 
 
 def test_a_full_disk_is_named_before_the_first_byte(state, run, tmp_path, monkeypatch):
