@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from mindeye2.config import Config
-from mindeye2.errors import UserError
+from mindeye2.errors import UserError, refusal
 from mindeye2.locks import Lock
 from mindeye2.published import File, Network, published
 from mindeye2.sources import sha256_with_progress
@@ -63,7 +65,13 @@ def land(config: Config, drafts: Path, network: Network) -> str | None:
     made = [network.name, *(other.name for other in published().values() if other.along == network.name)]
     for name in made:
         if (drafts / name).is_dir():
-            _move(drafts / name, folder / name)
+            try:
+                _move(drafts / name, folder / name)
+            except OSError as error:
+                raise UserError(
+                    f"{folder / name}: cannot take the files of {name} ({error.strerror}); move it away, make room or "
+                    "correct paths.weights, and the same command goes on from there"
+                ) from None
     for file in waiting:
         if file.convert:
             results = [(folder / file.network / inside, f"{file.network}/{inside}") for inside in file.makes]
@@ -88,8 +96,12 @@ def _convert(file: File, source: Path, out: Path) -> None:
         refused.mkdir(exist_ok=True)
         source.replace(refused / f"{file.network}--{source.name}.not-converted")
         raise
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}; make room or correct paths.weights") from None
+    except (OSError, SafetensorError) as error:
+        said = refusal(error) or " ".join(str(error).split())
+        raise UserError(
+            f"{out}: cannot be written ({said}); make room or correct paths.weights, and the same command goes on from "
+            "there"
+        ) from None
     source.unlink()
 
 
