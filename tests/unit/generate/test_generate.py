@@ -236,9 +236,9 @@ def test_a_smaller_last_batch_is_filled_up_for_a_compiled_network(monkeypatch):
 
 def test_the_last_resort_against_too_little_memory_is_another_gpu():
     said = pytest.raises(UserError, match=r"reconstruct\.batch_size: 1 .* use a GPU with more")
-    with said, enough_memory("reconstruct", 1, offload=True):
+    with said, enough_memory("reconstruct", 1):
         raise torch.OutOfMemoryError("full")
-    with pytest.raises(RuntimeError, match="something else"), enough_memory("reconstruct", 1, offload=True):
+    with pytest.raises(RuntimeError, match="something else"), enough_memory("reconstruct", 1):
         raise RuntimeError("something else")
 
 
