@@ -122,7 +122,8 @@ def adopt(config: Config, name: str, path: Path) -> str:
     """Take a network's published files, or some of them, from ``path``, a file or a folder, instead of the network.
 
     Files that are used as they are become symbolic links, so that tens of GB are not copied; the others are converted
-    from where they are. UserError where ``path`` holds none of them, or one whose hash is not the published one.
+    from where they are; no file that is in the network's folder is replaced. UserError where ``path`` holds none of
+    them, or one whose hash is not the published one.
     """
     network = published().get(name)
     if network is None or not network.files:
@@ -130,6 +131,7 @@ def adopt(config: Config, name: str, path: Path) -> str:
         raise UserError(f"{name}: not a network that is fetched; choose from {known}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give the place of {name}'s published files")
+    folder = weights_folder(config) / name
     found = {file: place for file in network.files if (place := _inside(path, file, alone=len(network.files) == 1))}
     if not found:
         wanted = ", ".join(file.at for file in network.files[:3])
@@ -140,17 +142,32 @@ def adopt(config: Config, name: str, path: Path) -> str:
             if not sha256.startswith(file.sha256):
                 raise UserError(
                     f"{place}: its sha256 is {sha256}, not {file.sha256} as published for {file}: damaged or another "
-                    f"version; fetch it, or put a network of your own into {weights_folder(config) / name} yourself"
+                    f"version; fetch it, or put a network of your own into {folder} yourself"
                 )
-            link = drafts / name / file.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(os.path.abspath(place))
+            if not _there(folder, file, place, sha256):
+                link = drafts / name / file.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)
+                link.symlink_to(os.path.abspath(place))
             entry = {"from": os.path.abspath(place), "size": place.stat().st_size, "sha256": sha256}
             add_to_record(weights_folder(config), {str(file): entry})
-        return land(config, drafts, network) or (
-            f"{name}: {len(found)} of {len(network.files)} files adopted; mindeye2 weights fetch gets the others"
-        )
+        if line := land(config, drafts, network):
+            return line
+    if not any(file.lacking_in([folder]) for file in network.files):
+        return f"{name}: there, {folder}"
+    return f"{name}: {len(found)} of {len(network.files)} files adopted; mindeye2 weights fetch gets the others"
+
+
+def _there(folder: Path, file: File, place: Path, sha256: str) -> bool:
+    """Whether the network's folder holds the file already; UserError where it holds another one in its place."""
+    for inside in file.makes:
+        there = folder / inside
+        if there.is_file() and (file.convert or file_sha256(there) != sha256):
+            raise UserError(
+                f"{there}: is there already, and another file than {place}; move it away first, since adopting "
+                f"{file.network} would replace it"
+            )
+    return all((folder / inside).is_file() for inside in file.makes)
 
 
 def _inside(path: Path, file: File, *, alone: bool) -> Path | None:

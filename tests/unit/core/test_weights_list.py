@@ -225,3 +225,27 @@ def test_verify_names_a_file_that_has_changed(own, capsys):
     found = verify(load_config("config/haxby.yaml", [f"paths.weights={own.parent}/weights"]))
     (line,) = [line for line, sound in found if not sound and "lacks" not in line]
     assert "sentence/config.json: its sha256 is " in line and "damaged or another version" in line
+
+
+def test_adopting_replaces_no_file_that_is_there(own, capsys):
+    folder = own.parent / "weights/sentence"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("mine")
+    assert weights(own, "adopt", "sentence", str(own)) == 1
+    assert f"{folder}/config.json: is there already, and another file than {own}/config.json; move it away first" in (
+        capsys.readouterr().err
+    )
+    assert (folder / "config.json").read_text() == "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json"]
+
+
+def test_files_that_are_in_their_place_are_adopted_there(own, capsys):
+    folder = own.parent / "weights/sentence"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    for _ in range(2):
+        assert weights(own, "adopt", "sentence", str(folder)) == 0
+        assert capsys.readouterr().out == f"sentence: there, {folder}\n"
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert "sentence/model.safetensors" in json.loads((own.parent / "weights/fetched.json").read_text())
