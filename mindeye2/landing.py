@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from mindeye2.config import Config
 from mindeye2.errors import UserError, refusal
 from mindeye2.locks import Lock
+from mindeye2.networks import network_files
 from mindeye2.published import File, Network, published
 from mindeye2.sources import sha256_with_progress
 from mindeye2.store import file_sha256
@@ -52,7 +53,7 @@ def is_fetched(file: File, drafts: Path) -> bool:
 def land(config: Config, drafts: Path, network: Network) -> str | None:
     """Convert what is to be converted and give the network its folder, once all of its files are there.
 
-    None where they are not.
+    A network that comes along gets its folder too, unless it has one. None where files are not there.
     """
     folder, draft = weights_folder(config), drafts / network.name
     places = (draft, folder / network.name)
@@ -62,7 +63,14 @@ def land(config: Config, drafts: Path, network: Network) -> str | None:
     for file in waiting:
         if file.convert:
             _convert(file, draft / file.name, draft)
-    made = [network.name, *(other.name for other in published().values() if other.along == network.name)]
+    made = [network.name]
+    for other in published().values():
+        if other.along == network.name:
+            if network_files(other.name, folder / other.name):
+                # It may be somebody's own.
+                shutil.rmtree(drafts / other.name, ignore_errors=True)
+            else:
+                made.append(other.name)
     for name in made:
         if (drafts / name).is_dir():
             try:
@@ -74,12 +82,17 @@ def land(config: Config, drafts: Path, network: Network) -> str | None:
                 ) from None
     for file in waiting:
         if file.convert:
-            results = [(folder / file.network / inside, f"{file.network}/{inside}") for inside in file.makes]
+            results = [f"{file.network}/{inside}" for inside in file.makes]
+            results += [f"{name}/{inside}" for name in made[1:] for inside in network_files(name, folder / name)]
             add_to_record(
                 folder,
                 {
-                    name: {"from": str(file), "size": path.stat().st_size, "sha256": file_sha256(path)}
-                    for path, name in results
+                    name: {
+                        "from": str(file),
+                        "size": (folder / name).stat().st_size,
+                        "sha256": file_sha256(folder / name),
+                    }
+                    for name in results
                 },
             )
     return f"{' and '.join(made)}: there, {folder / network.name}"

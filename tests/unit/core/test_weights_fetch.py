@@ -316,6 +316,31 @@ def test_a_disk_that_is_full_while_a_file_is_converted_is_named(lab, capsys, mon
     assert fetch(lab, "convnext") == 0 and not lab.publisher.sent
 
 
+def test_a_network_that_comes_along_replaces_none(lab, capsys, monkeypatch):
+    """The VAE out of unCLIP's file, where somebody has put another one."""
+
+    def both(source: Path, out: Path) -> None:
+        for folder in (out, out.with_name("vae")):
+            folder.mkdir(exist_ok=True)
+            (folder / "model.safetensors").write_bytes(b"made")
+
+    monkeypatch.setitem(CONVERSIONS, "unclip", both)
+    plain = {"what": "-", "licence": "-", "stages": ["reconstruct"]}
+    details = {"convert": "unclip", "makes": ["model.safetensors"]}
+    lab.entries |= {"unclip": {**plain, "from": [lab.plain(ALEXNET, **details)]}, "vae": {**plain, "along": "unclip"}}
+    own = lab.weights / "vae/model.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    assert fetch(lab, "unclip") == 0
+    assert capsys.readouterr().out == f"unclip: there, {lab.weights}/unclip\n" and own.read_bytes() == b"mine"
+    assert not (lab.weights / ".fetch/vae").exists()
+    shutil.rmtree(lab.weights)
+    assert fetch(lab, "unclip") == 0
+    assert capsys.readouterr().out == f"unclip and vae: there, {lab.weights}/unclip\n" and own.read_bytes() == b"made"
+    record = json.loads((lab.weights / "fetched.json").read_text())
+    assert record["vae/model.safetensors"]["sha256"] == record["unclip/model.safetensors"]["sha256"] == sha256(b"made")
+
+
 def test_a_released_pickle_becomes_what_the_loader_reads(lab, capsys):
     import torch
 
