@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mindeye2.errors import UserError
-from mindeye2.frozen.unclip import size_vector
+from mindeye2.frozen.unclip import cells_per_side, size_vector
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.unclip import (
     PixelRange,
@@ -50,7 +50,7 @@ class Decoder:
         self.unet, self.vae = unet, vae
         self.pixel_range, self.unconditional = pixel_range, unconditional
         self.sampling = {"steps": steps, "guidance": guidance, "sampler": sampler}
-        self.side = unet.config.sample_size * vae.factor
+        self.side = cells_per_side(unet) * vae.factor
 
     @property
     def stored_px(self) -> int:

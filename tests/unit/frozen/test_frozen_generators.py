@@ -12,8 +12,9 @@ from mindeye2.errors import UserError
 from mindeye2.frozen.captioner import MAX_LENGTH, Captioner, generate
 from mindeye2.frozen.clip import Clip
 from mindeye2.frozen.sdxl import load_pipeline
-from mindeye2.frozen.unclip import load_unet, size_vector
+from mindeye2.frozen.unclip import cells_per_side, load_unet, size_vector
 from mindeye2.frozen.vae import Vae
+from mindeye2.generate.refine import refined_px
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +110,15 @@ def test_parts_of_another_network_are_no_pipeline(copied, weights, change, said)
         load_pipeline(folder, weights / "vae")
 
 
-def test_a_network_must_say_for_which_side_it_is(copied):
+def test_a_network_must_say_for_which_side_it_is(copied, weights):
     folder = copied("unclip")
     changed(folder / "config.json", sample_size=None)
-    with pytest.raises(UserError, match=r"unclip/config\.json: sample_size None is not the side"):
-        load_unet(folder)
+    with pytest.raises(UserError, match=r"config\.json of the UNet: sample_size None is not the side"):
+        cells_per_side(load_unet(folder))
+    folder = copied("sdxl")
+    changed(folder / "unet/config.json", sample_size=None)
+    with pytest.raises(UserError, match=r"config\.json of the UNet: sample_size None is not the side"):
+        refined_px(load_pipeline(folder, weights / "vae"))
 
 
 def test_towers_pad_differently(pipeline):

@@ -285,6 +285,7 @@ def changed_unet(weights, folder, **changes):
     ("changes", "said"),
     [
         ({"in_channels": 8, "out_channels": 8}, r"unclip/config\.json: latents of 8 channels, .* have 4, where SDXL's"),
+        ({"sample_size": None}, r"config\.json of the UNet: sample_size None is not the side"),
         ({"cross_attention_dim": WIDTH + 4}, rf"tokens: width {WIDTH}, but this unCLIP network takes {WIDTH + 4}"),
     ],
 )
