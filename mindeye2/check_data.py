@@ -28,14 +28,15 @@ SHOWN_PER_GROUP = 2
 class Survey(Fingerprints):
     """Stands in for the fingerprints while planning: notes each raw file, there or not, and hashes none.
 
-    The sources of a node name its networks, ``weights/NAME``, and nothing else.
+    The sources of a node name its networks and where each lies, ``weights/NAME`` -> ``{"place": PLACE}``, and nothing
+    else.
     """
 
     def __init__(self, config: Config):
         super().__init__(config, Path(os.devnull))
         self.needs: dict[Need, None] = {}
-        self.networks: dict[str, Path] = {}
-        self.required: set[str] = set()
+        self.networks: dict[tuple[str, Path], bool] = {}
+        """Name and place -> whether there is no run without it; one name may have several places, as SDXL has."""
 
     def of(self, root: str, relative: str) -> dict[str, int]:
         self.needs[Need(root, root, (relative,))] = None
@@ -48,17 +49,16 @@ class Survey(Fingerprints):
     def network(
         self, name: str, place: Path | None = None, *, inside: str | None = None, part: str = ""
     ) -> dict[str, dict]:
-        self.networks[name] = place or self.root("weights") / Path(inside or name).expanduser()
-        if place is None:
-            self.required.add(name)
-        return {f"weights/{name}": {}}
+        found = place or self.root("weights") / Path(inside or name).expanduser()
+        self.networks[name, found] = self.networks.get((name, found), False) or place is None
+        return {f"weights/{name}": {"place": str(found)}}
 
     def pictures(self) -> dict[str, dict]:
         return {}
 
     def place(self, name: str, *, caches: bool) -> Path | None:
         found = super().place(name, caches=caches)
-        self.networks.setdefault(name, found or self.root("weights") / name)
+        self.networks.setdefault((name, found or self.root("weights") / name), False)
         return found
 
 
@@ -97,7 +97,7 @@ def check_data(config: Config) -> Findings:
         name = need.used_by if need.root in ("dataset", need.used_by) else f"{need.used_by}, {need.root}"
         _look(groups.setdefault(name, Group(name)), survey.root(need.root), need, official=config.simulate is None)
     data = sorted(groups.values(), key=lambda group: (_place(group.name), group.name))
-    networks = [_network(place, name, name in survey.required) for name, place in survey.networks.items()]
+    networks = [_network(place, name, required) for (name, place), required in survey.networks.items()]
     return Findings(config, data + networks)
 
 

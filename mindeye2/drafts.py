@@ -11,6 +11,12 @@ from safetensors import SafetensorError
 from mindeye2.errors import UserError
 
 
+def refuse_content(final: Path) -> None:
+    """UserError where something would be overwritten; an empty folder is taken for the place that is meant."""
+    if final.exists() and not (final.is_dir() and not any(final.iterdir())):
+        raise UserError(f"{final}: exists already; choose another --out, or remove it first")
+
+
 @contextmanager
 def draft(final: Path) -> Iterator[Path]:
     """A name beside ``final`` to write to; it gets its real name when everything is written, or goes.

@@ -6,7 +6,7 @@ from pathlib import Path
 from mindeye2.config import Config
 from mindeye2.data.recordings import count_voxels
 from mindeye2.data.sizes import VOXELS
-from mindeye2.drafts import draft
+from mindeye2.drafts import draft, refuse_content
 from mindeye2.errors import UserError
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.released import read_released, write_released
@@ -27,11 +27,10 @@ def import_weights(
     each ridge must take as many voxels as its subject has in the dataset's own mask; without, not as many as
     another subject of NSD has.
 
-    UserError where ``out`` exists, the file is damaged or no such model, or a ridge is another subject's; nothing
-    is written then.
+    UserError where ``out`` exists and is no empty folder, the file is damaged or no such model, or a ridge is another
+    subject's; nothing is written then.
     """
-    if out.exists():
-        raise UserError(f"{out}: exists already; choose another --out, or remove it first")
+    refuse_content(out)
     known = NSD_SUBJECTS if config is None else sorted(config.dataset.sessions)
     asked, option = (subject, "--subject") if held_out is None else (held_out, "--held-out")
     if asked not in known:

@@ -134,7 +134,8 @@ def _remote(file: File) -> Remote:
         found = get_hf_file_metadata(url, token=None if file.hub else False)
     except (OSError, HTTPError) as error:
         raise UserError(_said(file, url, error)) from None
-    remote = Remote(file, url, found.size, found.etag or "", found.commit_hash or "")
+    # What redirects to another host states no size.
+    remote = Remote(file, url, found.size or file.size, found.etag or "", found.commit_hash or "")
     other = (
         f"another version than the published {file}; take a copy of that by mindeye2 weights adopt {file.network} PATH"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mindeye2.drafts import draft
+from mindeye2.drafts import draft, refuse_content
 from mindeye2.errors import UserError
 from mindeye2.frozen import stability
 from mindeye2.frozen.checkpoint import UNCLIP, Checkpoint, check_tensors, read_checkpoint, shapes_of
@@ -21,7 +21,10 @@ from mindeye2.progress import Progress
 from mindeye2.units import show_bytes
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
-_GIVE = "give the released unclip6_epoch0_step110000.ckpt, or another checkpoint in its layout"
+_GIVE = (
+    "give the released unclip6_epoch0_step110000.ckpt, or another checkpoint in its layout with the configurations "
+    "of its size (--unet-config, --vae-config)"
+)
 _CODES = {torch.float16: "F16", torch.float32: "F32"}
 
 
@@ -57,11 +60,10 @@ def import_unclip(file: Path, out: Path, *, unet_config: Path | None = None, vae
     the released size. Every tensor is read, converted and written by itself, so memory holds little more than the
     pages of ``file`` that the system keeps.
 
-    UserError where ``out`` exists, a file is damaged, would run code or is something else, or names or shapes are
-    not the configuration's; nothing is written then.
+    UserError where ``out`` exists and is no empty folder, a file is damaged, would run code or is something else, or
+    names or shapes are not the configuration's; nothing is written then.
     """
-    if out.exists():
-        raise UserError(f"{out}: exists already; choose another --out, or remove it first")
+    refuse_content(out)
     content = read_checkpoint(file, remedy=_GIVE)
     averaged = any(name.startswith(f"{stability.EMA_PREFIX}diffusion_model") for name in content.shapes)
     networks = {part: _network(part, path) for part, path in ((UNET, unet_config), (VAE, vae_config))}
@@ -102,8 +104,12 @@ def _network(part: Part, path: Path | None) -> nn.Module:
             raise UserError(f"{path}: configures a {named}; {wanted}")
 
     def make() -> nn.Module:
-        with torch.device("meta"), uninitialised():
-            network = getattr(diffusers, part.kind).from_config(config)
+        try:
+            with torch.device("meta"), uninitialised():
+                network = getattr(diffusers, part.kind).from_config(config)
+        except RuntimeError as error:
+            # No memory is asked for, so it is a size that no tensor can have.
+            raise ValueError(error) from None
         part.names(network.state_dict(), network.config)
         return network
 

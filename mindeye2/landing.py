@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from mindeye2.config import Config
-from mindeye2.errors import UserError
+from mindeye2.errors import UserError, refusal
 from mindeye2.locks import Lock
+from mindeye2.networks import network_files
 from mindeye2.published import File, Network, published
 from mindeye2.sources import sha256_with_progress
 from mindeye2.store import file_sha256
@@ -50,7 +53,7 @@ def is_fetched(file: File, drafts: Path) -> bool:
 def land(config: Config, drafts: Path, network: Network) -> str | None:
     """Convert what is to be converted and give the network its folder, once all of its files are there.
 
-    None where they are not.
+    A network that comes along gets its folder too, unless it has one. None where files are not there.
     """
     folder, draft = weights_folder(config), drafts / network.name
     places = (draft, folder / network.name)
@@ -60,18 +63,36 @@ def land(config: Config, drafts: Path, network: Network) -> str | None:
     for file in waiting:
         if file.convert:
             _convert(file, draft / file.name, draft)
-    made = [network.name, *(other.name for other in published().values() if other.along == network.name)]
+    made = [network.name]
+    for other in published().values():
+        if other.along == network.name:
+            if network_files(other.name, folder / other.name):
+                # It may be somebody's own.
+                shutil.rmtree(drafts / other.name, ignore_errors=True)
+            else:
+                made.append(other.name)
     for name in made:
         if (drafts / name).is_dir():
-            _move(drafts / name, folder / name)
+            try:
+                _move(drafts / name, folder / name)
+            except OSError as error:
+                raise UserError(
+                    f"{folder / name}: cannot take the files of {name} ({error.strerror}); move it away, make room or "
+                    "correct paths.weights, and the same command goes on from there"
+                ) from None
     for file in waiting:
         if file.convert:
-            results = [(folder / file.network / inside, f"{file.network}/{inside}") for inside in file.makes]
+            results = [f"{file.network}/{inside}" for inside in file.makes]
+            results += [f"{name}/{inside}" for name in made[1:] for inside in network_files(name, folder / name)]
             add_to_record(
                 folder,
                 {
-                    name: {"from": str(file), "size": path.stat().st_size, "sha256": file_sha256(path)}
-                    for path, name in results
+                    name: {
+                        "from": str(file),
+                        "size": (folder / name).stat().st_size,
+                        "sha256": file_sha256(folder / name),
+                    }
+                    for name in results
                 },
             )
     return f"{' and '.join(made)}: there, {folder / network.name}"
@@ -88,8 +109,12 @@ def _convert(file: File, source: Path, out: Path) -> None:
         refused.mkdir(exist_ok=True)
         source.replace(refused / f"{file.network}--{source.name}.not-converted")
         raise
-    except OSError as error:
-        raise UserError(f"{out}: {error.strerror}; make room or correct paths.weights") from None
+    except (OSError, SafetensorError) as error:
+        said = refusal(error) or " ".join(str(error).split())
+        raise UserError(
+            f"{out}: cannot be written ({said}); make room or correct paths.weights, and the same command goes on from "
+            "there"
+        ) from None
     source.unlink()
 
 
@@ -110,7 +135,8 @@ def adopt(config: Config, name: str, path: Path) -> str:
     """Take a network's published files, or some of them, from ``path``, a file or a folder, instead of the network.
 
     Files that are used as they are become symbolic links, so that tens of GB are not copied; the others are converted
-    from where they are. UserError where ``path`` holds none of them, or one whose hash is not the published one.
+    from where they are; no file that is in the network's folder is replaced. UserError where ``path`` holds none of
+    them, or one whose hash is not the published one.
     """
     network = published().get(name)
     if network is None or not network.files:
@@ -118,6 +144,7 @@ def adopt(config: Config, name: str, path: Path) -> str:
         raise UserError(f"{name}: not a network that is fetched; choose from {known}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give the place of {name}'s published files")
+    folder = weights_folder(config) / name
     found = {file: place for file in network.files if (place := _inside(path, file, alone=len(network.files) == 1))}
     if not found:
         wanted = ", ".join(file.at for file in network.files[:3])
@@ -128,17 +155,32 @@ def adopt(config: Config, name: str, path: Path) -> str:
             if not sha256.startswith(file.sha256):
                 raise UserError(
                     f"{place}: its sha256 is {sha256}, not {file.sha256} as published for {file}: damaged or another "
-                    f"version; fetch it, or put a network of your own into {weights_folder(config) / name} yourself"
+                    f"version; fetch it, or put a network of your own into {folder} yourself"
                 )
-            link = drafts / name / file.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(os.path.abspath(place))
+            if not _there(folder, file, place, sha256):
+                link = drafts / name / file.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)
+                link.symlink_to(os.path.abspath(place))
             entry = {"from": os.path.abspath(place), "size": place.stat().st_size, "sha256": sha256}
             add_to_record(weights_folder(config), {str(file): entry})
-        return land(config, drafts, network) or (
-            f"{name}: {len(found)} of {len(network.files)} files adopted; mindeye2 weights fetch gets the others"
-        )
+        if line := land(config, drafts, network):
+            return line
+    if not any(file.lacking_in([folder]) for file in network.files):
+        return f"{name}: there, {folder}"
+    return f"{name}: {len(found)} of {len(network.files)} files adopted; mindeye2 weights fetch gets the others"
+
+
+def _there(folder: Path, file: File, place: Path, sha256: str) -> bool:
+    """Whether the network's folder holds the file already; UserError where it holds another one in its place."""
+    for inside in file.makes:
+        there = folder / inside
+        if there.is_file() and (file.convert or file_sha256(there) != sha256):
+            raise UserError(
+                f"{there}: is there already, and another file than {place}; move it away first, since adopting "
+                f"{file.network} would replace it"
+            )
+    return all((folder / inside).is_file() for inside in file.makes)
 
 
 def _inside(path: Path, file: File, *, alone: bool) -> Path | None:

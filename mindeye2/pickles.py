@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy._core import multiarray
+from safetensors import SafetensorError
 
 from mindeye2.errors import UserError
 
@@ -30,13 +31,19 @@ def read_pickle(path: Path, *, remedy: str) -> Any:
         raise UserError(f"{path}: {error.strerror}; {remedy}") from None
     if not start or (start.startswith(b"PK") and not archive):
         raise UserError(f"{path}: truncated; {remedy}")
+    # torch.load would go by that name, whatever the content is.
+    if archive and path.suffix == ".safetensors":
+        raise UserError(f"{path}: is a pickle under the name of a safetensors file; rename it to {path.stem}.ckpt")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_arrays()):
             # A word on the pickle's protocol, printed before the refusal that says it all.
             warnings.simplefilter("ignore", UserWarning)
             # Files from before torch 1.6 are no archives and cannot be mapped.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
-    except (UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+    except (
+        *(UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+        SafetensorError,
+    ) as error:
         said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
         if called := re.search(r"(?:GLOBAL|class|function) ([\w.]+)", said):
             raise UserError(

@@ -58,17 +58,17 @@ def needed(config: Config) -> list[Need]:
     """Every network that the configuration's stages and metrics read, in the order in which data flows."""
     survey = Survey(config)
     plan = make_plan(config, prints=survey)
-    stages: dict[str, dict[str, None]] = {}
+    stages: dict[tuple[str, Path], dict[str, None]] = {}
     for node in plan.ordered():
-        for source in node.spec["sources"]:
+        for source, said in node.spec["sources"].items():
             if source.startswith("weights/"):
-                stages.setdefault(source.removeprefix("weights/"), {})[node.stage] = None
+                network = source.removeprefix("weights/"), Path(said["place"])
+                stages.setdefault(network, {})[node.stage] = None
     folder = survey.root("weights")
     # A metric's network that is nowhere is in no node.
-    names = dict.fromkeys([*stages, *survey.networks])
     return [
-        _need(name, survey.networks[name], tuple(stages.get(name, ["evaluate"])), name in survey.required, folder)
-        for name in names
+        _need(*network, tuple(stages.get(network, ["evaluate"])), survey.networks[network], folder)
+        for network in dict.fromkeys([*stages, *survey.networks])
     ]
 
 
@@ -191,7 +191,7 @@ def verify(config: Config) -> Iterator[tuple[str, bool]]:
 
 def chosen(needs: Sequence[Need], names: Sequence[str]) -> list[Need]:
     """The needs of these names, or all; UserError for a name that the configuration does not need."""
-    known = [need.name for need in needs]
+    known = dict.fromkeys(need.name for need in needs)
     for name in names:
         if name not in known:
             raise UserError(f"{name}: not needed by this configuration; choose from {', '.join(known)}")

@@ -20,6 +20,8 @@ class Publisher:
     """Path -> content; of the hub ``REPOSITORY/resolve/REVISION/NAME``."""
     stall_after: int | None = None
     """Bytes of each answer after which nothing more comes."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Path -> URL that it is redirected to."""
     declared: dict[str, int] = field(default_factory=dict)
     """Path -> length that is stated, whatever the content's is."""
     wait_for: threading.Barrier | None = None
@@ -55,6 +57,12 @@ def serve() -> Iterator[Publisher]:
 
         def _answer(self, *, content_too: bool) -> None:
             path = self.path.lstrip("/")
+            if path in publisher.elsewhere:
+                self.send_response(302)
+                self.send_header("Location", publisher.elsewhere[path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             if path not in publisher.files:
                 body = b"no such file"
                 self.send_response(404)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mindeye2.errors import UserError
 from mindeye2.frozen.clip import MEAN, STD, resize
-from mindeye2.frozen.weights import build, fill, read_json, read_tensors, tensor_files
+from mindeye2.frozen.weights import build, fill, load_tokenizer, read_json, read_tensors, tensor_files
 from mindeye2.shapes import Images, Tokens
 
 MAX_LENGTH = 20
@@ -69,13 +69,20 @@ class Captioner(nn.Module):
         converter = build(lambda: Converter(**_converter_sizes(tensors)), origin)
         fill(converter, tensors, origin)
         _check_fit(git, converter, origin)
-        read_json(folder / "tokenizer.json")
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        size = git.config.vocab_size
+        tokenizer = load_tokenizer(PreTrainedTokenizerFast, folder, needed="tokenizer.json", size=size)
         return cls(git, converter, tokenizer, load_vision(folder) if vision else None).eval()
 
     @torch.no_grad()
     def captions(self, tokens: Tokens) -> list[str]:
-        """One caption per picture, without special tokens."""
+        """One caption per picture, without special tokens; UserError where the converter takes other tokens."""
+        given = tuple(tokens.shape[1:])
+        wanted = (self.converter.linear1.in_features, self.converter.linear2.in_features)
+        if given != wanted:
+            raise UserError(
+                f"captioner/converter.safetensors: takes {wanted[0]} tokens of width {wanted[1]}, but the CLIP gives "
+                f"{given[0]} of width {given[1]}; put a converter and a CLIP that belong together into paths.weights"
+            )
         return self._texts(self.converter(tokens))
 
     @torch.no_grad()

@@ -27,7 +27,8 @@ class Checkpoint:
 
     def converted(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """One tensor in another precision; UserError where it holds no numbers, or some that do not fit."""
-        stored = self.read(name)
+        # What was saved as a parameter still asks for gradients.
+        stored = self.read(name).detach()
         if not stored.is_floating_point():
             raise UserError(f"{self.file}: {name} holds {stored.dtype}, not floating-point numbers; fetch it again")
         values = stored.to(dtype).contiguous()

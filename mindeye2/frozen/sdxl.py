@@ -9,7 +9,7 @@ from mindeye2.errors import UserError
 from mindeye2.frozen.sdxl_file import SDXL_CONFIG, load_components
 from mindeye2.frozen.unclip import load_unet
 from mindeye2.frozen.vae import Vae
-from mindeye2.frozen.weights import read_json, tensor_files
+from mindeye2.frozen.weights import load_tokenizer, read_json, tensor_files
 
 
 def load_pipeline(
@@ -64,12 +64,31 @@ def _read_folder(
         "vae": Vae.load(own_vae if own_vae.is_dir() else vae_folder).network,
         "text_encoder": load_text_tower(CLIPTextModel, folder / "text_encoder"),
         "text_encoder_2": load_text_tower(CLIPTextModelWithProjection, folder / "text_encoder_2"),
-        "tokenizer": _tokenizer(CLIPTokenizer, folder / "tokenizer"),
-        "tokenizer_2": _tokenizer(CLIPTokenizer, folder / "tokenizer_2"),
         "unet": load_unet(folder / "unet", dtype=dtype),
     }
+    _check_fit(folder, **parts)
+    for name, tower in (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")):
+        size = parts[tower].config.vocab_size
+        parts[name] = load_tokenizer(CLIPTokenizer, folder / name, needed="tokenizer_config.json", size=size)
     schedule = read_json(folder / "scheduler" / "scheduler_config.json")
     return parts, schedule, index.get("force_zeros_for_empty_prompt", True)
+
+
+def _check_fit(folder: Path, *, vae: Any, text_encoder: Any, text_encoder_2: Any, unet: Any) -> None:
+    """UserError where the UNet is none of SDXL's kind, or the parts are not of one network."""
+    first, second, given = text_encoder.config, text_encoder_2.config, unet.config
+    pooled = second.projection_dim + 6 * (given.addition_time_embed_dim or 0)
+    for field, wanted in (
+        ("addition_embed_type", "text_time"),
+        ("in_channels", vae.config.latent_channels),
+        ("cross_attention_dim", first.hidden_size + second.hidden_size),
+        ("projection_class_embeddings_input_dim", pooled),
+    ):
+        if given[field] != wanted:
+            raise UserError(
+                f"{folder}/unet/config.json: {field} {given[field]!r}, but an SDXL with the other parts of this folder "
+                f"has {wanted!r}; take all parts from one copy of SDXL base or of a fine-tune of it"
+            )
 
 
 def load_text_tower(kind: type, folder: Path) -> Any:
@@ -90,12 +109,3 @@ def load_text_tower(kind: type, folder: Path) -> Any:
             "take both files from one source"
         )
     return model.requires_grad_(False).eval()
-
-
-def _tokenizer(kind: type, folder: Path) -> Any:
-    read_json(folder / "tokenizer_config.json")
-    try:
-        return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder}: cannot be read as {kind.__name__} ({reason}); fetch the folder again") from None

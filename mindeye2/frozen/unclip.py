@@ -27,6 +27,16 @@ def load_unet(folder: str | Path, *, dtype: torch.dtype | None = torch.float32) 
     return fill(unet, read_tensors(files, dtype), files[0])
 
 
+def cells_per_side(unet: nn.Module) -> int:
+    """Side of the square latents that a network was made for; UserError where its configuration does not say."""
+    if not isinstance(unet.config.sample_size, int):
+        raise UserError(
+            f"config.json of the UNet: sample_size {unet.config.sample_size!r} is not the side of its square latents; "
+            "set it to the side of its pictures over that of a latent cell, 96 for 768 px"
+        )
+    return unet.config.sample_size
+
+
 def size_vector(unet: nn.Module, height: int, width: int, batch: int) -> Float[Tensor, "batch adm"]:
     """``size_vectors`` of uncropped pictures of one original size."""
     return size_vectors(unet, torch.tensor([[height, width, 0, 0]])).expand(batch, -1)

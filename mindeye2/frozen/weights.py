@@ -83,10 +83,29 @@ def fill(network: Network, tensors: dict[str, Tensor], origin: Path, *, may_lack
     return network.requires_grad_(False).eval()
 
 
+def load_tokenizer(kind: type, folder: Path, *, needed: str, size: int) -> Any:
+    """The tokeniser of a folder, by transformers' own loader; UserError where it has not ``size`` tokens.
+
+    ``needed`` is the file without which there is none: the loader makes up an empty one where others are missing.
+    """
+    read_json(folder / needed)
+    try:
+        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: cannot be read as {kind.__name__} ({reason}); fetch the folder again") from None
+    if len(tokenizer) != size:
+        raise UserError(
+            f"{folder}: its tokeniser knows {len(tokenizer)} tokens, but the network that reads them {size}; "
+            "take both from one source"
+        )
+    return tokenizer
+
+
 def build(make: Callable[[], Network], config: Path) -> Network:
     """Call ``make``, which constructs a network from ``config``; what it cannot construct is a user error."""
     try:
         return make()
-    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{config}: describes no network of this kind ({reason}); fetch the file again") from None

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mindeye2.frozen.unclip import size_vector
+from mindeye2.errors import UserError
+from mindeye2.frozen.unclip import cells_per_side, size_vector
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.unclip import (
     PixelRange,
@@ -27,7 +28,7 @@ PIXELS_AT_ONCE = 768**2
 
 
 class Decoder:
-    """CLIP tokens to pictures, by an unCLIP network and its VAE."""
+    """CLIP tokens to pictures, by an unCLIP network and its VAE; UserError where they have not SDXL's latents."""
 
     def __init__(
         self,
@@ -40,10 +41,16 @@ class Decoder:
         unconditional: Unconditional = "legacy",
         sampler: Sampler = "euler",
     ):
+        channels = unet.config.in_channels, vae.network.config.latent_channels
+        if channels != (4, 4):
+            raise UserError(
+                f"unclip/config.json: latents of {channels[0]} channels, and the autoencoder's have {channels[1]}, "
+                "where SDXL's have 4; put the UNet and the VAE of one unCLIP checkpoint into paths.weights"
+            )
         self.unet, self.vae = unet, vae
         self.pixel_range, self.unconditional = pixel_range, unconditional
         self.sampling = {"steps": steps, "guidance": guidance, "sampler": sampler}
-        self.side = unet.config.sample_size * vae.factor
+        self.side = cells_per_side(unet) * vae.factor
 
     @property
     def stored_px(self) -> int:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mindeye2.frozen.unclip import cells_per_side
 from mindeye2.shapes import Images
 
 NEGATIVE_PROMPT = (
@@ -26,7 +27,7 @@ def refined_px(pipeline) -> tuple[int, int]:
 
     A network made for pictures smaller than 768 px refines at its own size.
     """
-    native = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+    native = cells_per_side(pipeline.unet) * pipeline.vae_scale_factor
     return min(REFINED_PX, native), native
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mindeye2.errors import UserError
 from mindeye2.frozen.noise import OFFSET_NOISE
 from mindeye2.generate.sigmas import sampling_schedule
 from mindeye2.shapes import Images, Latents, Tokens
@@ -48,6 +49,7 @@ def draw_noise(
     return noise if unconditional == "legacy" else noise._replace(uncond_tokens=torch.zeros_like(noise.uncond_tokens))
 
 
+@torch.no_grad()
 def unclip_latents(
     unet,
     *,
@@ -73,8 +75,10 @@ def unclip_latents(
     tokens, uncond_tokens: CLIP tokens as the network gives them, neither normalised nor scaled.
     vector: size embedding of the picture (``frozen.unclip.size_vector``), the same for both branches.
     Returns scaled VAE latents in float32: ``Vae.decode`` takes them as they are. State, σ and guidance are
-    float32 whatever the network computes in.
+    float32 whatever the network computes in. UserError where the tokens or the vector are of another width than the
+    network takes.
     """
+    _check_widths(unet, tokens=tokens, vector=vector)
     sigmas, timesteps = sampling_schedule(steps)
     precision = getattr(unet, "dtype", torch.float32)
     context = torch.cat([uncond_tokens, tokens]).to(precision)
@@ -94,6 +98,16 @@ def unclip_latents(
             x = dpmpp_2m_step(x, clean, before, levels[max(i - 1, 0)], now, after)
             before = clean
     return x
+
+
+def _check_widths(unet, **given: Tensor) -> None:
+    for name, field in (("tokens", "cross_attention_dim"), ("vector", "projection_class_embeddings_input_dim")):
+        width, wanted = given[name].shape[-1], getattr(getattr(unet, "config", None), field, None)
+        if isinstance(wanted, int) and width != wanted:
+            raise UserError(
+                f"{name}: width {width}, but this unCLIP network takes {wanted} ({field} of its config.json); "
+                "use the CLIP and the size vector that it was trained with"
+            )
 
 
 def dpmpp_2m_step(

@@ -59,7 +59,7 @@ def run(job: Job) -> None:
 
     if count:
         rows = Rows(job.work, count)
-        with enough_memory("reconstruct", settings.batch_size, offload=settings.offload):
+        with enough_memory("reconstruct", settings.batch_size, remedy="" if settings.offload else "offload: true"):
             waiting = images[rows.done : count]
             if settings.tokens == "targets":
                 truth = read_array(job.input("clip") / "tokens.npy")

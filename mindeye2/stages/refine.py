@@ -40,7 +40,7 @@ def run(job: Job) -> None:
 
     rows = Rows(job.work, len(unrefined))
     if rows.done < rows.count:
-        with enough_memory("refine", settings.batch_size, offload=settings.offload):
+        with enough_memory("refine", settings.batch_size, remedy="" if settings.offload else "offload: true"):
             _refine(job, settings, rows, unrefined, prompts, images)
 
     columns = {"unrefined": unrefined, "refined": read_array(job.work / "refined.npy")}

@@ -12,7 +12,7 @@ from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.clip import Clip, check_published
 from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
 from mindeye2.frozen.vae import Vae
-from mindeye2.generate.device import default_device
+from mindeye2.generate.device import default_device, enough_memory
 from mindeye2.job import Job
 from mindeye2.objects import open_images, read_array
 from mindeye2.progress import Progress
@@ -38,10 +38,17 @@ def run(job: Job) -> None:
     augmented.npy (images, views, cells, width). Values as the network's method gives them. ``captioner`` writes
     texts, captions.npy (images,), for the images that may be tested on and empty ones for the others.
     """
-    network, settings, device = job.config["network"], job.settings(Targets), default_device()
-    if network == "captioner":
-        np.save(job.work / "captions.npy", _captions(job, settings, device))
-        return
+    settings, device = job.settings(Targets), default_device()
+    with enough_memory("targets", settings.batch_size):
+        if job.config["network"] == "captioner":
+            np.save(job.work / "captions.npy", _captions(job, settings, device))
+        else:
+            _arrays(job, settings, device)
+
+
+def _arrays(job: Job, settings: Targets, device: torch.device) -> None:
+    """Write what the network gives of each chunk of pictures, going on after a kill."""
+    network = job.config["network"]
     compute = NETWORKS[network](job.paths["weights"], settings, device)
 
     with open_images(job.input("stimuli")) as images, torch.inference_mode():

@@ -11,6 +11,7 @@ from mindeye2.data.batches import open_targets
 from mindeye2.errors import UserError
 from mindeye2.frozen.unclip import load_unet, unclip_from_sdxl
 from mindeye2.frozen.vae import Vae
+from mindeye2.generate.device import enough_memory
 from mindeye2.job import Job
 from mindeye2.objects import read_array
 from mindeye2.seeds import stream_seed
@@ -42,8 +43,9 @@ def _train(job: Job, settings: Unclip) -> None:
     if accelerator.is_main_process:
         print(f"unclip: {len(pictures.rows)} of {len(pictures.tokens)} pictures to train on", file=sys.stderr)
 
-    trainer = UnclipTrainer(unet, pictures, settings, accelerator, job.work)
-    history = trainer.fit()
+    with enough_memory("unclip", settings.batch_size, remedy="" if settings.recompute else "recompute: true"):
+        trainer = UnclipTrainer(unet, pictures, settings, accelerator, job.work)
+        history = trainer.fit()
 
     if accelerator.is_main_process:
         unet.half().save_pretrained(job.work / "unet")

@@ -177,6 +177,7 @@ def test_without_a_configuration_nsds_voxels_tell_a_wrong_subject(tmp_path, caps
 
 def test_nothing_is_overwritten(single, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
     for arguments in (
         ("import-weights", single, "--subject", 1, "--out", tmp_path / "mine"),
         ("export-weights", tmp_path / "mine", "--out", single),
@@ -184,7 +185,7 @@ def test_nothing_is_overwritten(single, tmp_path, capsys):
         status, said = run(capsys, *arguments)
         assert status == 1
         assert "exists already" in said
-    assert not list((tmp_path / "mine").iterdir())
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_a_place_that_cannot_be_written(single, tmp_path, capsys):

@@ -125,6 +125,11 @@ def test_every_file_format_gives_the_same_folders(state, networks, run, tmp_path
     assert_same(run(file), networks)
 
 
+def test_parameters_are_tensors_too(state, networks, run, tmp_path):
+    parameters = {name: torch.nn.Parameter(value) for name, value in state.items()}
+    assert_same(run(pickled({"state_dict": parameters}, tmp_path / "unclip6.ckpt")), networks)
+
+
 def test_of_an_averaged_network_the_average_is_taken(state, networks, run, tmp_path):
     unet = networks[0]
     averages = {name: value + 1 for name, value in unet.state_dict().items()}
@@ -183,7 +188,7 @@ def test_other_files_are_recognised(state, run, tmp_path):
 def test_another_size_needs_its_configuration(state, run, tmp_path):
     file = saved(state, tmp_path / "unclip6.safetensors")
     said = run(file, configs=False)
-    assert str(file) in said and "lacks model.diffusion_model." in said
+    assert str(file) in said and "lacks model.diffusion_model." in said and "--unet-config" in said
 
 
 def test_a_configuration_of_something_else_is_refused(state, run, tmp_path):
@@ -193,6 +198,10 @@ def test_a_configuration_of_something_else_is_refused(state, run, tmp_path):
     assert "configures a AutoencoderKL" in run(file, f"--unet-config={other}")
     other.write_text(json.dumps(UNET | {"layers_per_block": [1, 1]}))
     assert "layers_per_block" in run(file, f"--unet-config={other}")
+    other.write_text(json.dumps(UNET | {"cross_attention_dim": -3}))
+    assert f"{other}: describes no network of this kind" in run(file, f"--unet-config={other}")
+    other.write_text(json.dumps({name: value for name, value in VAE.items() if name != "block_out_channels"}))
+    assert f"{other}: describes no network of this kind" in run(file, f"--vae-config={other}")
     assert "no such file" in run(file, f"--unet-config={tmp_path / 'none.json'}")
 
 
@@ -205,6 +214,11 @@ def test_a_file_that_is_cut_short_is_refused(state, run, tmp_path, suffix, kept)
     file.write_bytes(content[:kept])
     said = run(file)
     assert str(file) in said and any(word in said for word in ("cut short", "truncated", "damaged"))
+
+
+def test_a_pickle_under_the_other_formats_name_is_told(state, run, tmp_path):
+    said = run(pickled({"state_dict": state}, tmp_path / "unclip6.safetensors"))
+    assert "unclip6.safetensors: is a pickle under the name of a safetensors file; rename it to unclip6.ckpt" in said
 
 
 def test_a_page_in_place_of_the_file_is_refused(run, tmp_path):
@@ -228,9 +242,15 @@ def test_nothing_in_a_pickle_is_run(state, run, tmp_path, monkeypatch):
 def test_an_existing_folder_is_left_alone(state, tmp_path, capsys):
     file, out = saved(state, tmp_path / "unclip6.safetensors"), tmp_path / "here"
     out.mkdir()
+    (out / "notes.txt").write_text("mine")
     assert main(["import-unclip", str(file), "--out", str(out)]) == 1
     assert f"{out}: exists already" in capsys.readouterr().err
-    assert not list(out.iterdir())
+    assert os.listdir(out) == ["notes.txt"]
+
+
+def test_an_empty_folder_is_filled(state, networks, run, tmp_path):
+    (tmp_path / "made/unclip").mkdir(parents=True)
+    assert_same(run(saved(state, tmp_path / "unclip6.safetensors")), networks)
 
 
 def test_a_full_disk_is_named_before_the_first_byte(state, run, tmp_path, monkeypatch):

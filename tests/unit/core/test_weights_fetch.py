@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 from publisher import COMMIT, Publisher, serve, sha256
+from safetensors import SafetensorError
 
 from mindeye2 import published
 from mindeye2.cli import main
+from mindeye2.convert import CONVERSIONS
 
 CONFIG = Path(__file__).parents[3] / "config" / "haxby.yaml"
 MIB = 1 << 20
@@ -273,6 +275,70 @@ def test_a_disk_that_takes_no_more_is_named_and_what_arrived_is_kept(lab):
     status, _, err = lab.run("fetch", "alexnet")
     assert status == 0, err
     assert (lab.weights / "alexnet" / ALEXNET).read_bytes() == lab.publisher.files[ALEXNET]
+
+
+def test_a_size_that_only_the_table_knows_counts(lab, capsys):
+    """A server that redirects to another host states none."""
+    lab.publisher.elsewhere[ALEXNET] = f"{lab.publisher.url.replace('127.0.0.1', 'localhost')}/moved.pth"
+    lab.put("moved.pth", b"alexnet" * 1000)
+    lab.details("alexnet", size=10**15)
+    assert fetch(lab, "alexnet") == 1
+    assert "909.5 TiB are needed to fetch 1 files" in error(capsys) and not lab.publisher.sent
+    lab.details("alexnet", size=7000)
+    assert fetch(lab, "alexnet") == 0
+    assert (lab.weights / "alexnet" / ALEXNET).read_bytes() == b"alexnet" * 1000
+
+
+def test_a_network_whose_place_is_no_folder_is_named(lab, capsys):
+    lab.weights.mkdir()
+    (lab.weights / "alexnet").symlink_to(lab.folder / "gone")
+    assert fetch(lab, "alexnet", "swav") == 1
+    assert f"{lab.weights}/alexnet: cannot take the files of alexnet (Not a directory); move it away" in error(capsys)
+    assert (lab.weights / "swav" / SWAV).is_file()
+    (lab.weights / "alexnet").unlink()
+    lab.publisher.clear()
+    assert fetch(lab, "alexnet") == 0 and not lab.publisher.sent
+    assert (lab.weights / "alexnet" / ALEXNET).is_file()
+
+
+def test_a_disk_that_is_full_while_a_file_is_converted_is_named(lab, capsys, monkeypatch):
+    def full(source: Path, out: Path) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setitem(CONVERSIONS, "convnext", full)
+    details = {"convert": "convnext", "makes": ["model.safetensors"]}
+    lab.entries["convnext"] = {**lab.entries["alexnet"], "metrics": [], "from": [lab.plain(ALEXNET, **details)]}
+    assert fetch(lab, "convnext") == 1
+    assert ".fetch/convnext: cannot be written (No space left on device); make room" in error(capsys)
+    # What has arrived is not fetched again.
+    monkeypatch.setitem(CONVERSIONS, "convnext", lambda source, out: (out / "model.safetensors").write_bytes(b"made"))
+    lab.publisher.clear()
+    assert fetch(lab, "convnext") == 0 and not lab.publisher.sent
+
+
+def test_a_network_that_comes_along_replaces_none(lab, capsys, monkeypatch):
+    """The VAE out of unCLIP's file, where somebody has put another one."""
+
+    def both(source: Path, out: Path) -> None:
+        for folder in (out, out.with_name("vae")):
+            folder.mkdir(exist_ok=True)
+            (folder / "model.safetensors").write_bytes(b"made")
+
+    monkeypatch.setitem(CONVERSIONS, "unclip", both)
+    plain = {"what": "-", "licence": "-", "stages": ["reconstruct"]}
+    details = {"convert": "unclip", "makes": ["model.safetensors"]}
+    lab.entries |= {"unclip": {**plain, "from": [lab.plain(ALEXNET, **details)]}, "vae": {**plain, "along": "unclip"}}
+    own = lab.weights / "vae/model.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    assert fetch(lab, "unclip") == 0
+    assert capsys.readouterr().out == f"unclip: there, {lab.weights}/unclip\n" and own.read_bytes() == b"mine"
+    assert not (lab.weights / ".fetch/vae").exists()
+    shutil.rmtree(lab.weights)
+    assert fetch(lab, "unclip") == 0
+    assert capsys.readouterr().out == f"unclip and vae: there, {lab.weights}/unclip\n" and own.read_bytes() == b"made"
+    record = json.loads((lab.weights / "fetched.json").read_text())
+    assert record["vae/model.safetensors"]["sha256"] == record["unclip/model.safetensors"]["sha256"] == sha256(b"made")
 
 
 def test_a_released_pickle_becomes_what_the_loader_reads(lab, capsys):

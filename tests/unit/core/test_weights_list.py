@@ -21,7 +21,7 @@ from mindeye2.store import file_sha256
 from mindeye2.weights import needed, verify
 
 CONFIGS = Path(__file__).parents[3] / "config"
-SHIPPED = ("paper", "light", "ablations", "demo", "haxby", "controls", "backbones")
+SHIPPED = ("paper", "light", "ablations", "unclip", "demo", "haxby", "controls", "backbones")
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +108,26 @@ def test_a_network_of_ones_own_is_not_the_published_one(tmp_path, capsys):
     own.write_bytes(bytes(3000))
     assert main(command) == 0
     assert re.search(rf"sdxl +refine +2\.9 KiB +there, {own} +your own", capsys.readouterr().out)
+
+
+def test_two_networks_of_one_kind_are_both_listed(tmp_path, capsys):
+    """The SDXL that an unCLIP network is trained from, and the one that refines."""
+    options = ["--config", "config/unclip.yaml", "--set", f"paths.weights={tmp_path}"]
+    both = [*options, "--set", "refine.weights=zavy.safetensors"]
+    assert main(["weights", "list", *options]) == 1
+    assert re.search(r"sdxl +unclip, refine +6\.3 GiB +missing  ", capsys.readouterr().out)
+    assert main(["weights", "list", *both]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"sdxl +unclip +6\.3 GiB +missing  ", out)
+    assert re.search(rf"sdxl +refine +\? +missing, {tmp_path}/zavy\.safetensors +your own", out)
+    assert main(["weights", "verify", *both]) == 1
+    assert capsys.readouterr().out.count("sdxl: lacks its folder") == 2
+    assert main(["check-data", *both]) == 1
+    out = capsys.readouterr().out
+    assert "weights/sdxl/\n" in out and "weights/zavy.safetensors/\n" in out
+    (tmp_path / "zavy.safetensors").write_bytes(bytes(3000))
+    assert main(["weights", "list", *both]) == 1
+    assert re.search(r"sdxl +refine +2\.9 KiB +there, ", capsys.readouterr().out)
 
 
 def test_listing_is_light():
@@ -205,3 +225,27 @@ def test_verify_names_a_file_that_has_changed(own, capsys):
     found = verify(load_config("config/haxby.yaml", [f"paths.weights={own.parent}/weights"]))
     (line,) = [line for line, sound in found if not sound and "lacks" not in line]
     assert "sentence/config.json: its sha256 is " in line and "damaged or another version" in line
+
+
+def test_adopting_replaces_no_file_that_is_there(own, capsys):
+    folder = own.parent / "weights/sentence"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("mine")
+    assert weights(own, "adopt", "sentence", str(own)) == 1
+    assert f"{folder}/config.json: is there already, and another file than {own}/config.json; move it away first" in (
+        capsys.readouterr().err
+    )
+    assert (folder / "config.json").read_text() == "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json"]
+
+
+def test_files_that_are_in_their_place_are_adopted_there(own, capsys):
+    folder = own.parent / "weights/sentence"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    for _ in range(2):
+        assert weights(own, "adopt", "sentence", str(folder)) == 0
+        assert capsys.readouterr().out == f"sentence: there, {folder}\n"
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert "sentence/model.safetensors" in json.loads((own.parent / "weights/fetched.json").read_text())

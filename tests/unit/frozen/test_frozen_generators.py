@@ -1,15 +1,20 @@
 """VAE, unCLIP network, refiner and captioner as loaded from the shipped folders."""
 
+import json
+import shutil
+
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import get_timestep_embedding
 
 from mindeye2.errors import UserError
 from mindeye2.frozen.captioner import MAX_LENGTH, Captioner, generate
 from mindeye2.frozen.clip import Clip
 from mindeye2.frozen.sdxl import load_pipeline
-from mindeye2.frozen.unclip import load_unet, size_vector
+from mindeye2.frozen.unclip import cells_per_side, load_unet, size_vector
 from mindeye2.frozen.vae import Vae
+from mindeye2.generate.refine import refined_px
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,61 @@ def test_pipeline_prefers_its_own_autoencoder(copied, weights, vae):
     assert factor == pytest.approx(10 + vae.scaling_factor)
 
 
+def changed(config, **fields):
+    config.write_text(json.dumps(json.loads(config.read_text()) | fields))
+
+
+def of_unclip(folder, weights):
+    shutil.rmtree(folder / "unet")
+    shutil.copytree(weights / "unclip", folder / "unet")
+
+
+def with_one_tower_twice(folder, weights):
+    shutil.rmtree(folder / "text_encoder")
+    shutil.copytree(folder / "text_encoder_2", folder / "text_encoder")
+
+
+def for_inpainting(folder, weights):
+    unet = UNet2DConditionModel.from_config({**UNet2DConditionModel.load_config(folder / "unet"), "in_channels": 9})
+    unet.save_pretrained(folder / "unet")
+
+
+def without_a_vocabulary(folder, weights):
+    for path in (folder / "tokenizer_2").iterdir():
+        if path.name != "tokenizer_config.json":
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            of_unclip,
+            r"unet/config\.json: addition_embed_type None, but an SDXL .* has 'text_time'; take all parts from",
+        ),
+        (with_one_tower_twice, r"unet/config\.json: cross_attention_dim 160, but an SDXL .* has 192"),
+        (for_inpainting, r"unet/config\.json: in_channels 9, but an SDXL .* has 4"),
+        (without_a_vocabulary, r"tokenizer_2: its tokeniser knows \d tokens, but the network that reads them 650"),
+    ],
+)
+def test_parts_of_another_network_are_no_pipeline(copied, weights, change, said):
+    folder = copied("sdxl")
+    change(folder, weights)
+    with pytest.raises(UserError, match=said):
+        load_pipeline(folder, weights / "vae")
+
+
+def test_a_network_must_say_for_which_side_it_is(copied, weights):
+    folder = copied("unclip")
+    changed(folder / "config.json", sample_size=None)
+    with pytest.raises(UserError, match=r"config\.json of the UNet: sample_size None is not the side"):
+        cells_per_side(load_unet(folder))
+    folder = copied("sdxl")
+    changed(folder / "unet/config.json", sample_size=None)
+    with pytest.raises(UserError, match=r"config\.json of the UNet: sample_size None is not the side"):
+        refined_px(load_pipeline(folder, weights / "vae"))
+
+
 def test_towers_pad_differently(pipeline):
     text = "a red cat"
     first = pipeline.tokenizer(text, padding="max_length").input_ids
@@ -80,3 +140,20 @@ def test_captions_name_what_was_drawn(weights, drawn):
     ids = generate(captioner.git, captioner.converter(tokens))
     assert ids.shape[1] <= MAX_LENGTH
     assert (ids[:, 0] == captioner.git.config.bos_token_id).all()
+
+
+def test_a_captioner_of_other_parts_is_refused(copied, weights):
+    folder = copied("captioner")
+    captioner = Captioner.load(folder)
+    with pytest.raises(
+        UserError, match=r"takes 64 tokens of width 128, but the CLIP gives 64 of width 127; put a conv"
+    ):
+        captioner.captions(torch.zeros(1, 64, 127))
+    shutil.copy(weights / "sdxl/tokenizer/tokenizer.json", folder / "tokenizer.json")
+    with pytest.raises(
+        UserError, match=r"captioner: its tokeniser knows \d+ tokens, but the network that reads them 55"
+    ):
+        Captioner.load(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match=r"captioner: cannot be read as \w+ \([^\n]+\); fetch the folder again"):
+        Captioner.load(folder)

@@ -1,6 +1,7 @@
 """SDXL in one file: the same networks and tokens as in a folder, and one line for what is no such file."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -144,6 +145,9 @@ def test_published_sizes():
         ]
     counts = [sum(value.numel() for value in network.parameters()) for network in made]
     assert counts == [2_567_463_684, 83_653_863, 123_060_480, 694_659_840]
+    unet, vae, first, second = made
+    sdxl._check_fit(Path("sdxl"), unet=unet, vae=vae, text_encoder=first, text_encoder_2=second)
+    assert first.config.vocab_size == second.config.vocab_size == len(clip_tokenizer(published_merges(), pad="!"))
 
 
 def test_tokens_are_those_of_the_published_vocabulary():

@@ -156,6 +156,16 @@ def test_guidance_one_ignores_the_unconditional_tokens(unet):
     assert (results[5.0, 1.0] - results[5.0, -3.0]).abs().max() > 1e-2
 
 
+def test_sampling_keeps_no_graph_and_names_other_widths(unet):
+    noise = draw_noise(generators([3]), latent_shape=(4, 8, 8), token_shape=(TOKENS, WIDTH))
+    given = {"tokens": torch.ones(1, TOKENS, WIDTH), "vector": torch.zeros(1, ADM), **noise._asdict(), "steps": 2}
+    assert not unclip_latents(unet, **given).requires_grad
+    with pytest.raises(UserError, match=r"tokens: width 9, but this unCLIP network takes 8 \(cross_attention_dim"):
+        unclip_latents(unet, **given | {name: torch.ones(1, TOKENS, 9) for name in ("tokens", "uncond_tokens")})
+    with pytest.raises(UserError, match=r"vector: width 12, but this unCLIP network takes 16 \(projection_class_emb"):
+        unclip_latents(unet, **given | {"vector": torch.zeros(1, 12)})
+
+
 def test_pixel_range_decides_how_decoder_output_becomes_a_picture():
     decoded = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0]).expand(1, 3, 1, 5)
     legacy = decoded_to_pictures(decoded, pixel_range="legacy01")[0, 0, 0].tolist()
@@ -226,9 +236,9 @@ def test_a_smaller_last_batch_is_filled_up_for_a_compiled_network(monkeypatch):
 
 def test_the_last_resort_against_too_little_memory_is_another_gpu():
     said = pytest.raises(UserError, match=r"reconstruct\.batch_size: 1 .* use a GPU with more")
-    with said, enough_memory("reconstruct", 1, offload=True):
+    with said, enough_memory("reconstruct", 1):
         raise torch.OutOfMemoryError("full")
-    with pytest.raises(RuntimeError, match="something else"), enough_memory("reconstruct", 1, offload=True):
+    with pytest.raises(RuntimeError, match="something else"), enough_memory("reconstruct", 1):
         raise RuntimeError("something else")
 
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from finished_objects import PX, SHARED, TOKENS, VOXELS, WIDTH, dying, load, metrics, with_inputs, write_model
 from safetensors.torch import load_file, save_file
 
@@ -270,6 +271,30 @@ def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
         monkeypatch.setattr(refine, part, full)
         with pytest.raises(UserError, match=r"refine\.batch_size: 1 .* set refine\.offload: true"):
             refine.run(house.refine(f"{name}-{part}", batch_size=1))
+
+
+def changed_unet(weights, folder, **changes):
+    """A copy of the weights whose unCLIP network has other sizes."""
+    copy = Path(shutil.copytree(weights, folder))
+    config = {**UNet2DConditionModel.load_config(copy / "unclip"), **changes}
+    UNet2DConditionModel.from_config(config).save_pretrained(copy / "unclip")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"in_channels": 8, "out_channels": 8}, r"unclip/config\.json: latents of 8 channels, .* have 4, where SDXL's"),
+        ({"sample_size": None}, r"config\.json of the UNet: sample_size None is not the side"),
+        ({"cross_attention_dim": WIDTH + 4}, rf"tokens: width {WIDTH}, but this unCLIP network takes {WIDTH + 4}"),
+    ],
+)
+def test_an_unclip_network_of_other_sizes_is_refused(house, name, tmp_path, changes, said):
+    weights = changed_unet(house.paths["weights"], tmp_path / "weights", **changes)
+    job = replace(house.reconstruct(name), paths={**house.paths, "weights": weights})
+    with pytest.raises(UserError, match=said):
+        reconstruct.run(job)
+    assert not (job.work / "unrefined.npy").exists()
 
 
 def test_refine_refuses_damaged_inputs(house, name, tmp_path):

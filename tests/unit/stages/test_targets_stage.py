@@ -150,3 +150,12 @@ def test_captions_of_the_images_that_may_be_tested_on(house, name, tmp_path):
     job = with_inputs(house.captions(name, images="shared"), stimuli=[shown])
     shared = load(house.finish(targets, job), "captions")
     assert all(shared[image] == (every[image] if image in SHARED else "") for image in range(IMAGES))
+
+
+def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
+    def full(*arguments, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Clip, "tokens", full)
+    with pytest.raises(UserError, match=r"targets\.batch_size: \d+ at a time need more memory .*; lower it to \d+, or"):
+        targets.run(house.tokens(name))

@@ -105,6 +105,19 @@ def test_after_kill_9_the_same_command_ends_with_the_same_weights(house, name):
     assert (job.work / WEIGHTS).read_bytes() == (whole.work / WEIGHTS).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("recompute", "remedy"),
+    [(False, r"lower it to 2 or set unclip\.recompute: true"), (True, r"lower it to 2, or end")],
+)
+def test_too_little_memory_names_what_to_lower(house, name, monkeypatch, recompute, remedy):
+    def full(trainer, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(unclip.UnclipTrainer, "_train_step", full)
+    with pytest.raises(UserError, match=rf"unclip\.batch_size: 4 at a time need more memory .*; {remedy}"):
+        unclip.run(unclip_job(house, name, free={"recompute": recompute}))
+
+
 def test_reconstruct_decodes_with_the_trained_network(house, name):
     job = replace(with_inputs(house.reconstruct(name, unclip="trained"), unclip=house.inputs["trained"]))
     trained = load(house.finish(reconstruct, job), "unrefined")
