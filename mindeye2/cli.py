@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--bump", nargs="+", metavar="STAGE", help="gives other results: a new version (or: all)")
 
     view = commands.add_parser("view", help="link results/<run> to the stored objects (run by the workflow)")
-    view.add_argument("run")
+    view.add_argument("digest")
     view.add_argument("--store", type=Path, required=True)
 
     for stage in STAGES:
@@ -263,14 +263,17 @@ def _weights(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    from mindeye2.garbage import collect
+    from mindeye2.garbage import collect, runs_elsewhere
     from mindeye2.units import show_bytes
 
-    removed = collect(_store(arguments), dry_run=arguments.dry_run)
+    store = _store(arguments)
+    removed = collect(store, dry_run=arguments.dry_run)
     for path, size in removed:
         print(f"{path.parent.name}/{path.name}  {show_bytes(size)}")
+    for root, host in runs_elsewhere(store):
+        print(f"kept what a run on {host} needs; remove {root} if that run is over")
     total = show_bytes(sum(size for _, size in removed))
-    print(f"{len(removed)} objects, {total} {'would be' if arguments.dry_run else 'were'} deleted")
+    print(f"store {store.root}: {len(removed)} folders, {total} {'would be' if arguments.dry_run else 'were'} deleted")
     return 0
 
 
@@ -279,11 +282,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     store = _store(arguments)
     total = sum(1 for _ in store.objects())
-    damaged = verify(store)
-    for name, problem, aside in damaged:
-        print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
-    print(f"{total} objects, {len(damaged)} damaged")
-    return 1 if damaged else 0
+    damaged = unread = 0
+    for name, problem, aside in verify(store):
+        damaged, unread = damaged + (aside is not None), unread + (aside is None)
+        if aside is None:
+            print(f"{name}: cannot be read ({problem}), left where it is; look again when the file system works")
+        else:
+            print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
+    print(f"store {store.root}: {total} objects, {damaged} damaged, {unread} not readable")
+    return 1 if damaged or unread else 0
 
 
 def _import_weights(arguments: argparse.Namespace) -> int:
@@ -331,7 +338,7 @@ def _view(arguments: argparse.Namespace) -> int:
     from mindeye2.store import Store
     from mindeye2.views import write_view
 
-    write_view(arguments.run, Store(arguments.store))
+    write_view(arguments.digest, Store(arguments.store))
     return 0
 
 
@@ -367,7 +374,7 @@ def main(argv: list[str] | None = None) -> int:
         said = refusal(error)
         if said is None:
             raise
-        print(f"mindeye2: error: {said}; make room or grant access and run the same command again", file=sys.stderr)
+        print(f"mindeye2: error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mindeye2: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)

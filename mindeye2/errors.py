@@ -5,6 +5,8 @@ import os
 import re
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+FAILURES = {errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EREMOTEIO}
+"""What a file server says that was away or restarted, and a disk that cannot be read."""
 
 
 class UserError(Exception):
@@ -15,15 +17,21 @@ class UserError(Exception):
 
 
 def refusal(error: Exception) -> str | None:
-    """What a file system said that has no room or grants no access, with the file where it is known; else None.
+    """What a file system said that has no room, grants no access or does not answer, and the remedy; else None.
 
-    safetensors has the number in its text alone, and numpy does not pass it on: a short write has none.
+    The file is named where it is known. safetensors has the number in its text alone, and numpy does not pass it on: a
+    short write has none.
     """
     number, text = getattr(error, "errno", None), str(error)
     if number is None:
         found = re.search(r"\(os error (\d+)\)", text)
         number = int(found[1]) if found else errno.ENOSPC if re.search(r"\d+ requested and \d+ written", text) else None
-    if number not in REFUSALS:
+    if number in REFUSALS:
+        remedy = "make room or grant access"
+    elif number in FAILURES:
+        remedy = "wait until the file system works again"
+    else:
         return None
     file = getattr(error, "filename", None)
-    return f"{file}: {os.strerror(number)}" if file else os.strerror(number)
+    said = f"{file}: {os.strerror(number)}" if file else os.strerror(number)
+    return f"{said}; {remedy} and run the same command again"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 HEARTBEAT_S = 20.0
 TAKEOVER_S = 600.0
+FORSAKEN_S = 86400.0
 POLL_S = 0.5
 
 
@@ -50,11 +51,28 @@ def read_owner(path: Path) -> dict | None:
         return None
 
 
+def this_process() -> dict[str, str | int | None]:
+    """What tells this process from any other: host, boot, number and start."""
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
 def is_gone(owner: dict) -> bool | None:
     """Whether the owner's process is gone; None where this host, since it was started, cannot know."""
     if owner.get("host") == socket.gethostname() and owner.get("boot") == _boot() and owner.get("pid"):
         return _started(owner["pid"]) != owner["started"]
     return None
+
+
+def is_forsaken(path: Path) -> bool:
+    """Whether a lock keeps nobody out any more: its owner is gone, or gave no sign of life for a day.
+
+    For who wants to clear up without waiting: a day is beyond what the clocks of two hosts differ by.
+    """
+    try:
+        owner, silent = read_owner(path) or {}, time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return bool(is_gone(owner)) or silent > FORSAKEN_S
 
 
 def holder(owner: dict) -> str:
@@ -86,14 +104,7 @@ class Lock:
 
     def acquire(self) -> bool:
         """Try once; a stale lock is removed on the way, so that the next try can win."""
-        note = {
-            "token": self.token,
-            "host": socket.gethostname(),
-            "boot": _boot(),
-            "pid": os.getpid(),
-            "started": _started(os.getpid()),
-            "since": round(time.time(), 1),
-        }
+        note = {"token": self.token, **this_process(), "since": round(time.time(), 1)}
         # Written whole under a name of its own and linked: a reader never sees half a lock.
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
         try:

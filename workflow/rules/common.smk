@@ -106,7 +106,7 @@ def told_in_one_line():
         said = refusal(error)
         if said is None:
             raise
-        raise SystemExit(f"mindeye2: error: {said}; make room or grant access and run the same command again") from None
+        raise SystemExit(f"mindeye2: error: {said}") from None
 
 
 with told_in_one_line():
@@ -132,7 +132,6 @@ envvars:
 
 wildcard_constraints:
     key="[0-9a-f]{20}",
-    run=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def begin():

@@ -109,19 +109,19 @@ def test_shared_store_is_the_groups_and_nobody_elses(tmp_path, group):
 
 
 def test_private_store_becomes_a_groups_with_all_that_is_in_it(tmp_path, group):
-    store, view = Store(tmp_path / "store"), tmp_path / "manifest.json"
+    store, other = Store(tmp_path / "store"), tmp_path / "other"
     permissions.prepare(store.root, None)
     key, begun = put(store, 1), begin(store, 2)
-    view.write_text("{}")
-    view.chmod(0o600)
-    register_root(view, store)
+    other.write_text("{}")
+    other.chmod(0o600)
+    (store.root / "link").symlink_to(other)
     permissions.prepare(store.root, group.gr_name)
     found = modes(store.root)
     assert {path.lstat().st_gid for path in store.root.rglob("*") if not path.is_symlink()} == {group.gr_gid}
     assert found[f"betas/{key}/data.txt"] == oct(0o440)
     assert found[f"betas/{begun}.work/data.txt"] == oct(0o660)
     assert found["betas"] == found["."] == oct(0o2770)
-    assert stat.S_IMODE(view.stat().st_mode) == 0o600, "what a root of the store points at is not the store's"
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600, "what a link points at is not the store's"
 
 
 def test_shared_store_is_not_closed_by_leaving_the_setting_out(tmp_path, group):
@@ -207,7 +207,30 @@ def test_members_read_build_go_on_and_clear_up_and_others_do_not(place, group):
     path.chmod(0o600)
     path.write_text("9")
     path.chmod(0o440)
-    ((name, _, _),) = as_user(BOB, ours, lambda: verify(store))
+    ((name, _, aside),) = as_user(BOB, ours, lambda: list(verify(store)))
     assert name == f"betas/{key}"
-    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [begun]
+    assert [found for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [
+        store.object("betas", begun),
+        aside,
+    ]
     assert not [name for name, mode in modes(store.root).items() if int(mode, 8) & 0o007]
+
+
+@needs_root
+def test_results_in_a_closed_home_keep_their_objects_from_a_colleagues_collection(place, group):
+    store, home, ours = Store(place / "store"), place / "alice", [group.gr_gid]
+
+    def finish() -> str:
+        permissions.prepare(store.root, group.gr_name)
+        (home / "results").mkdir(parents=True, mode=0o700)
+        home.chmod(0o700)
+        key = put(store, 1)
+        register_root(home / "results", [f"betas/{key}"], store)
+        return key
+
+    key = as_user(ALICE, ours, finish)
+    loose = as_user(BOB, ours, lambda: put(store, 2))
+    assert as_user(BOB, ours, lambda: (home / "results").exists()).startswith("PermissionError")
+    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [loose]
+    shutil.rmtree(home)
+    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [key]
