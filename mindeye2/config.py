@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from pydantic import ValidationError, model_validator
@@ -109,13 +111,11 @@ class Config(Section):
         known = {"pretrain": {"subject": 1}, "finetune": {"subject": 1, "sessions": 1}}
         for section, numbers in known.items():
             pattern = getattr(settings, section).folder
-            try:
-                pattern.format(**numbers)
-            except (LookupError, ValueError, AttributeError):
+            if not _fills_in(pattern, numbers):
                 raise ValueError(
                     f"matrix.variants.{name}: {section}.folder is {pattern!r}, of which only "
                     f"{' and '.join(f'{{{number}}}' for number in numbers)} can be filled in; correct it"
-                ) from None
+                )
         if settings.finetune.source == "imported" and self.matrix.split != "shared":
             raise ValueError(
                 f"matrix.variants.{name}: finetune.source is imported, but matrix.split {self.matrix.split} tests on "
@@ -182,6 +182,18 @@ class Config(Section):
             except ValidationError as error:
                 raise ValueError(first_problem(error, ("matrix", "variants", name, section))) from None
         return self.model_copy(update=changed)
+
+
+def _fills_in(pattern: str, numbers: dict[str, int]) -> bool:
+    """Whether ``str.format`` puts nothing but these numbers into a pattern, no attribute of theirs, with few digits."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(pattern) if part[1] is not None]
+    except ValueError:
+        return False
+    return all(
+        name in numbers and conversion is None and re.fullmatch(r"(0?\d)?d?", digits)
+        for name, digits, conversion in parts
+    )
 
 
 def _check_each_once(field: str, values: tuple[int, ...]) -> None:

@@ -91,6 +91,28 @@ def test_store_made_under_a_careless_umask_is_closed(tmp_path):
     assert modes(root) == {".": oct(0o700)}
 
 
+@pytest.mark.parametrize("name", ["thesis.tex", ".ssh", "workflow"])
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_folder_of_other_things_is_no_store_and_keeps_its_permissions(tmp_path, group, name, mode):
+    root = tmp_path / "home"
+    for folder in (root, root / name, root / "betas"):
+        folder.mkdir()
+        folder.chmod(mode)
+    for wanted in (None, group.gr_name) if mode == 0o755 else (group.gr_name,):
+        with pytest.raises(UserError, match=f"{root}: is no store, since it holds {name}, .*; set paths.store"):
+            permissions.prepare(root, wanted)
+    assert set(modes(root).values()) == {oct(mode)}
+
+
+def test_store_that_another_checkout_makes_at_the_same_moment(tmp_path, monkeypatch):
+    root = tmp_path / "store"
+    root.mkdir(mode=0o755)
+    seen = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != root and seen(path))
+    permissions.prepare(root, None)
+    assert modes(root) == {".": oct(0o700)}
+
+
 def test_shared_store_is_the_groups_and_nobody_elses(tmp_path, group):
     store = Store(tmp_path / "store")
     permissions.prepare(store.root, group.gr_name)
@@ -114,7 +136,7 @@ def test_private_store_becomes_a_groups_with_all_that_is_in_it(tmp_path, group):
     key, begun = put(store, 1), begin(store, 2)
     other.write_text("{}")
     other.chmod(0o600)
-    (store.root / "link").symlink_to(other)
+    (store.root / "betas" / "link").symlink_to(other)
     permissions.prepare(store.root, group.gr_name)
     found = modes(store.root)
     assert {path.lstat().st_gid for path in store.root.rglob("*") if not path.is_symlink()} == {group.gr_gid}

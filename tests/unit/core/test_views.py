@@ -9,6 +9,7 @@ from finished_run import data_in, finish, settings_in
 
 from mindeye2.config import parse_config
 from mindeye2.plan import make_plan, plan_digest
+from mindeye2.specs import sync_stamps
 from mindeye2.store import Store
 from mindeye2.views import freeze_view, write_view
 
@@ -29,6 +30,15 @@ def test_settings_edited_and_planned_during_a_run_are_not_what_its_view_shows(fi
     write_view(plan_digest(plan), store)
     assert json.loads((results / "manifest.json").read_text())["objects"] == sorted(plan.nodes)
     assert (results / "matrix.csv").resolve() == store.object("tables", plan.tables.key) / "matrix.csv"
+
+
+def test_stamp_of_what_a_job_stores_meanwhile_stays(finished, monkeypatch):
+    """A dry run beside a run in progress looks first at the store and then at the stamps."""
+    plan, _, store = finished
+    sync_stamps(plan, store)
+    monkeypatch.setattr(type(plan), "missing", lambda self, store: list(self.nodes.values()))
+    sync_stamps(plan, store)
+    assert {f"{path.parent.name}/{path.name}" for path in Path(".stamps").glob("*/*")} == plan.nodes.keys()
 
 
 def test_files_of_the_users_own_survive_a_new_view_and_a_kill_in_the_middle_of_it(finished, monkeypatch):
