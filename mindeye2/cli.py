@@ -263,15 +263,15 @@ def _weights(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    from mindeye2.garbage import collect, runs_elsewhere
+    from mindeye2.garbage import collect, unfinished
     from mindeye2.units import show_bytes
 
     store = _store(arguments)
     removed = collect(store, dry_run=arguments.dry_run)
     for path, size in removed:
         print(f"{path.parent.name}/{path.name}  {show_bytes(size)}")
-    for root, host in runs_elsewhere(store):
-        print(f"kept what a run on {host} needs; remove {root} if that run is over")
+    for root, run, checkout in unfinished(store):
+        print(f"kept what the unfinished run {run} of {checkout} needs; remove {root} if it is given up")
     total = show_bytes(sum(size for _, size in removed))
     print(f"store {store.root}: {len(removed)} folders, {total} {'would be' if arguments.dry_run else 'were'} deleted")
     return 0
@@ -289,7 +289,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             print(f"{name}: cannot be read ({problem}), left where it is; look again when the file system works")
         else:
             print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
-    print(f"store {store.root}: {total} objects, {damaged} damaged, {unread} not readable")
+    print(f"store {store.root}: {total} objects, {damaged} damaged{f', {unread} not readable' if unread else ''}")
     return 1 if damaged or unread else 0
 
 

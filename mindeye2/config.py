@@ -281,6 +281,15 @@ def read_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}{line}: not valid YAML ({getattr(error, 'problem', error)}); correct it") from None
 
 
+def from_text(content: Any) -> Any:
+    """Values of Snakemake's ``--config``, which leaves what is in braces or brackets as text, read as YAML."""
+    if isinstance(content, dict):
+        return {name: from_text(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [from_text(value) for value in content]
+    return read_yaml(content, f"--config …{content}") if isinstance(content, str) else content
+
+
 def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ()) -> Config:
     """Read a configuration file and override single fields with ``section.field=value`` (value in YAML)."""
     try:

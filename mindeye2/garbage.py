@@ -1,7 +1,8 @@
 """Deleting what no kept view reaches, and looking for damage.
 
-The store's roots are in ``.roots/``: a file for each view, and one for each run in progress, with the objects that it
-keeps. They stand in the file itself, since a colleague's results may lie where nobody else can look.
+The store's roots are in ``.roots/``: a file for each view, and one for each run from its start until its view shows it,
+however often it fails in between. The objects that they keep stand in the file itself, since a colleague's results may
+lie where nobody else can look.
 """
 
 import contextlib
@@ -9,14 +10,13 @@ import hashlib
 import json
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mindeye2 import permissions
 from mindeye2.errors import UserError
-from mindeye2.locks import Lock, is_forsaken, is_gone, this_process
+from mindeye2.locks import Lock, is_forsaken
 from mindeye2.progress import track
 from mindeye2.store import DAMAGED, REMOVED, Store, write_atomically
 
@@ -27,7 +27,7 @@ COLLECTED = re.compile(rf"([0-9a-f]{{20}})(\.work)?|\.([0-9a-f]{{20}})(\.work)?{
 
 
 def reachable(store: Store) -> set[str]:
-    """``stage/key`` of every object that a registered view, or a run in progress, needs.
+    """``stage/key`` of every object that a registered view, or a run that is not finished, needs.
 
     From each root's objects the inputs are followed through the manifests, so that an object whose plan was
     made elsewhere keeps its own inputs too. UserError where a root cannot be read.
@@ -61,18 +61,16 @@ def _roots(store: Store) -> Iterator[tuple[Path, dict[str, Any]]]:
                 f"{path}: cannot be read ({error}), so it is not known which objects it keeps; "
                 "remove it if you know its run to be over and its results to be of no use"
             ) from None
-        if "view" in content:
+        if "run" not in content and "place" in content:
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-                objects += json.loads(Path(content["view"], VIEW_MANIFEST).read_text())["objects"]
+                objects += json.loads(Path(content["place"], VIEW_MANIFEST).read_text())["objects"]
         yield path, {**content, "objects": objects}
 
 
 def _holds(root: dict[str, Any]) -> bool:
-    """Whether a root keeps its objects: a view until it is gone, a run until its process is known to be."""
-    if "pid" in root:
-        return not is_gone(root)
+    """Whether a root keeps its objects: until the folder of the view, or the run's checkout, is known to be gone."""
     try:
-        os.stat(root.get("view", "/"))
+        os.stat(root.get("place", "/"))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
@@ -80,36 +78,39 @@ def _holds(root: dict[str, Any]) -> bool:
     return True
 
 
-def runs_elsewhere(store: Store) -> list[tuple[Path, str]]:
-    """Root and host of each run that counts as in progress because nobody can tell from here."""
-    return [(path, root["host"]) for path, root in _roots(store) if "pid" in root and is_gone(root) is None]
+def unfinished(store: Store) -> list[tuple[Path, str, str]]:
+    """Root, name and checkout of each run whose objects are kept though no view shows them."""
+    return [(path, root["run"], root["place"]) for path, root in _roots(store) if "run" in root and _holds(root)]
 
 
 def register_root(view: Path, objects: list[str], store: Store) -> None:
     """Tell the store that a view keeps these objects, as long as its folder is there."""
-    path = os.path.abspath(view)
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:20]
-    _write_root(store, f"view-{name}.json", {"view": path, "objects": objects})
+    place = os.path.abspath(view)
+    _write_root(store, f"view-{_digest(place)}.json", {"place": place, "objects": objects})
 
 
-def _run_root(store: Store) -> Path:
-    return store.root / ROOTS / f"run-{socket.gethostname()}-{os.getpid()}.json"
+def register_run(run: str, objects: list[str], store: Store) -> None:
+    """Keep the objects of a run of the present checkout from being collected, until it is finished or planned anew."""
+    _write_root(store, _run_root(run), {"run": run, "place": os.getcwd(), "objects": objects})
 
 
-def register_run(objects: list[str], store: Store) -> None:
-    """Keep the objects of a run in progress, this process, from being collected."""
-    _write_root(store, _run_root(store).name, {**this_process(), "objects": objects})
+def release_run(run: str, store: Store) -> None:
+    """The run is finished: from now on its view alone keeps its objects."""
+    (store.root / ROOTS / _run_root(run)).unlink(missing_ok=True)
+
+
+def _run_root(run: str) -> str:
+    return f"run-{_digest(os.path.join(os.getcwd(), run))}.json"
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:20]
 
 
 def _write_root(store: Store, name: str, content: dict[str, Any]) -> None:
     with permissions.inside(store.root):
         (store.root / ROOTS).mkdir(parents=True, exist_ok=True)
         write_atomically(store.root / ROOTS / name, json.dumps(content))
-
-
-def release_run(store: Store) -> None:
-    """The run is over: from now on its view alone keeps its objects."""
-    _run_root(store).unlink(missing_ok=True)
 
 
 def garbage(store: Store, kept: set[str]) -> list[Path]:

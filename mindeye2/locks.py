@@ -51,11 +51,6 @@ def read_owner(path: Path) -> dict | None:
         return None
 
 
-def this_process() -> dict[str, str | int | None]:
-    """What tells this process from any other: host, boot, number and start."""
-    return {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
 def is_gone(owner: dict) -> bool | None:
     """Whether the owner's process is gone; None where this host, since it was started, cannot know."""
     if owner.get("host") == socket.gethostname() and owner.get("boot") == _boot() and owner.get("pid"):
@@ -104,7 +99,14 @@ class Lock:
 
     def acquire(self) -> bool:
         """Try once; a stale lock is removed on the way, so that the next try can win."""
-        note = {"token": self.token, **this_process(), "since": round(time.time(), 1)}
+        note = {
+            "token": self.token,
+            "host": socket.gethostname(),
+            "boot": _boot(),
+            "pid": os.getpid(),
+            "started": _started(os.getpid()),
+            "since": round(time.time(), 1),
+        }
         # Written whole under a name of its own and linked: a reader never sees half a lock.
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
         try:

@@ -57,6 +57,15 @@ def freeze_view(plan: Plan) -> None:
     write_atomically(view_file(plan_digest(plan)), json.dumps(describe(plan), indent=1))
 
 
+def shows(plan: Plan) -> bool:
+    """Whether ``results/<run>/`` is there and shows the objects of this plan."""
+    try:
+        shown = json.loads((RESULTS / plan.config.run.name / VIEW_MANIFEST).read_text())
+        return shown["digest"] == plan_digest(plan)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(os.path.relpath(target, link.parent))

@@ -75,7 +75,7 @@ def test_private_store_is_its_owners_alone(tmp_path):
     begun = begin(store, 2)
     with store.lock("betas", begun):
         os.umask(0)
-        register_run([f"betas/{key}"], store)
+        register_run("paper", [f"betas/{key}"], store)
         found = modes(store.root)
     assert found["."] == oct(0o700)
     assert {found[f"betas/{key}/{name}"] for name in ("data.txt", "wds/0.tar", "manifest.json")} == {oct(0o400)}
@@ -119,7 +119,7 @@ def test_shared_store_is_the_groups_and_nobody_elses(tmp_path, group):
     key, begun = put(store, 1), begin(store, 2)
     with store.lock("betas", begun):
         os.umask(0o077)
-        register_run([f"betas/{key}"], store)
+        register_run("paper", [f"betas/{key}"], store)
         found = modes(store.root)
         groups = {path.lstat().st_gid for path in (store.root, *store.root.rglob("*"))}
     assert groups == {group.gr_gid}

@@ -15,7 +15,7 @@ import pytest
 
 from mindeye2 import usage
 from mindeye2.errors import UserError
-from mindeye2.garbage import collect, register_root, register_run, runs_elsewhere, verify
+from mindeye2.garbage import collect, register_root, register_run, release_run, unfinished, verify
 from mindeye2.locks import Lock
 from mindeye2.store import MANIFEST, Store, spec_key, write_atomically
 
@@ -244,7 +244,7 @@ def test_gc_spares_what_a_run_that_begins_meanwhile_needs(tmp_path, monkeypatch)
 
     def begin_a_run(self, folder):
         remove(self, folder)
-        register_run([f"betas/{second}"], store)
+        register_run("paper", [f"betas/{second}"], store)
 
     monkeypatch.setattr(Store, "remove", begin_a_run)
     assert [path.name for path, _ in collect(store, dry_run=False)] == [first]
@@ -258,18 +258,23 @@ def test_gc_deletes_what_was_set_aside(tmp_path):
     assert not aside.exists()
 
 
-def test_run_in_progress_elsewhere_keeps_its_objects_and_is_named(tmp_path):
-    store = Store(tmp_path)
+def test_run_keeps_its_objects_until_it_is_finished_or_its_checkout_gone(tmp_path, monkeypatch):
+    store, checkout = Store(tmp_path / "store"), tmp_path / "checkout"
     key = put(store, "betas", {"x": 1})
-    register_run([f"betas/{key}"], store)
-    (root,) = (tmp_path / ".roots").iterdir()
-    assert runs_elsewhere(store) == [] and collect(store, dry_run=True) == []
-    run = json.loads(root.read_text())
-    root.write_text(json.dumps(run | {"started": "1"}))
-    assert [path.name for path, _ in collect(store, dry_run=True)] == [key], "the process number was given away again"
-    root.write_text(json.dumps(run | {"host": "there"}))
+    half = store.work("finetune", "a" * 20)
+    half.mkdir(parents=True)
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    register_run("other", [], store)
+    register_run("paper", [f"betas/{key}", f"finetune/{'a' * 20}"], store)
     assert collect(store, dry_run=False) == []
-    assert runs_elsewhere(store) == [(root, "there")]
+    assert {(run, place) for _, run, place in unfinished(store)} == {("other", str(checkout)), ("paper", str(checkout))}
+    release_run("other", store)
+    ((root, run, place),) = unfinished(store)
+    assert root.exists() and (run, place) == ("paper", str(checkout))
+    checkout.rmdir()
+    assert unfinished(store) == []
+    assert [path.name for path, _ in collect(store, dry_run=False)] == [key, half.name]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"objects": 1}'])

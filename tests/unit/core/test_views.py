@@ -11,7 +11,7 @@ from mindeye2.config import parse_config
 from mindeye2.plan import make_plan, plan_digest
 from mindeye2.specs import sync_stamps
 from mindeye2.store import Store
-from mindeye2.views import freeze_view, write_view
+from mindeye2.views import freeze_view, shows, write_view
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def test_settings_edited_and_planned_during_a_run_are_not_what_its_view_shows(fi
     other = make_plan(parse_config(settings_in(tmp_path, finetune={"max_lr": 1.0e-5})))
     freeze_view(other)
     write_view(plan_digest(plan), store)
+    assert shows(plan) and not shows(other)
     assert json.loads((results / "manifest.json").read_text())["objects"] == sorted(plan.nodes)
     assert (results / "matrix.csv").resolve() == store.object("tables", plan.tables.key) / "matrix.csv"
 
