@@ -113,7 +113,8 @@ def stopped(nodes: Iterable[Node], *, since: float = 0.0) -> list[Stopped]:
     for node in nodes:
         log = log_of(node)
         line = last_line(log)
-        if line and log.stat().st_mtime >= since:
+        # What was stored and is there no more, damaged or collected, did not stop.
+        if line and log.stat().st_mtime >= since and not line.startswith(f"{node.stage} {node.key}: done in "):
             said = f"killed, without an error of its own, after: {line}" if AT_WORK.search(line) else line
             found.append(Stopped(node, said, log))
     return found

@@ -26,6 +26,14 @@ FORMATS = {
     ".html": "text/html",
     ".bib": "application/x-bibtex",
 }
+DESCRIPTIONS = {
+    "matrix.csv": "One row for each subject, number of sessions, variant, seed and metric, with its interval",
+    "matrix.md": "The matrix of subjects and sessions, to read",
+    "matrix.tex": "The matrix of subjects and sessions, for LaTeX",
+    "report.html": "Report with tables, figures and, where the run's settings allow, pictures",
+    "methods.md": "The methods with the run's own settings and numbers, and what they cite",
+    "methods.bib": "What the methods cite",
+}
 Entity = dict[str, Any]
 
 
@@ -126,6 +134,7 @@ def _file(name: str, content: Mapping[str, Any]) -> Entity:
         "@id": name,
         "@type": "File",
         "name": name,
+        "description": DESCRIPTIONS[name],
         "encodingFormat": FORMATS[Path(name).suffix],
         "contentSize": str(content["size"]),
         "sha256": content["sha256"],

@@ -69,6 +69,7 @@ def test_lists_the_runs_files_with_their_hashes(finished):
     for name in parts:
         assert entities[name]["contentSize"] == str((results / name).stat().st_size)
         assert len(entities[name]["sha256"]) == 64
+        assert entities[name]["description"]
 
 
 def test_names_every_object_with_what_built_it(finished):

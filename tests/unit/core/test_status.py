@@ -129,6 +129,8 @@ def test_a_job_that_ends_at_work_is_said_to_be_killed(plan, tmp_path, line, kill
     log.write_text(f"{line}\n")
     (stop,) = activity.stopped([node])
     assert stop.line == (f"killed, without an error of its own, after: {line}" if killed else line)
+    log.write_text(f"{line}\nfinetune {node.key}: done in 49.4 s\n")
+    assert activity.stopped([node]) == [], "it was stored, and set aside since"
 
 
 def test_objects_of_other_runs_count_into_the_disk_alone(plan, store):
