@@ -85,13 +85,15 @@ class Lock:
         self._seen: tuple[str, float, float] | None = None
 
     def __enter__(self) -> "Lock":
-        said = False
+        said, pause = False, POLL_S
         while not self.acquire():
             owner = read_owner(self.path)
             if owner and not said:
                 print(f"waiting for {self.path}, which {holder(owner)} holds", file=sys.stderr, flush=True)
                 said = True
-            time.sleep(POLL_S)
+            time.sleep(pause)
+            # Of many who wait for hours, each asks the file server seldom; none waits a fifth longer than it had to.
+            pause = min(1.2 * pause, 20 * POLL_S)
         return self
 
     def __exit__(self, *exception) -> None:

@@ -409,6 +409,22 @@ def test_whoever_waits_says_for_whom(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == f"waiting for {path}, which process 7 on there holds\n"
 
 
+def test_whoever_waits_long_asks_seldom(tmp_path, monkeypatch):
+    path, pauses = tmp_path / "lock", []
+    path.write_text(json.dumps({"token": "x", "host": "there", "pid": 7}))
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 30:
+            path.unlink()
+
+    monkeypatch.setattr("mindeye2.locks.time.sleep", sleep)
+    with Lock(path):
+        pass
+    assert (pauses[0], pauses[-1]) == (0.5, 10.0)
+    assert all(pause <= 0.5 + 0.2 * sum(pauses[:number]) for number, pause in enumerate(pauses))
+
+
 def test_write_atomically_leaves_no_draft(tmp_path):
     write_atomically(tmp_path / "a.txt", "one")
     write_atomically(tmp_path / "a.txt", "two")
