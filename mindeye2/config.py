@@ -238,6 +238,15 @@ def _with_preset(content: dict[str, Any], under: str = "") -> dict[str, Any]:
     return merged(PRESETS[name], rest)
 
 
+def drop_places(sections: dict[str, Any]) -> None:
+    """Take out what should be named below a folder of ``paths`` and was given as a place on this machine instead: of no
+    use elsewhere, and nobody's business there."""
+    for section, field in (("pretrain", "folder"), ("finetune", "folder"), ("refine", "weights")):
+        place = sections.get(section, {}).get(field)
+        if place is not None and (place.startswith("~") or Path(place).is_absolute()):
+            del sections[section][field]
+
+
 def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
     """One line for the first thing that pydantic refused: field, value, rule and remedy."""
     problem = error.errors(include_url=False)[0]
