@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     for action in (listing, fetching, checking, adopting):
         _add_config(action)
 
-    gc = commands.add_parser("gc", help="delete the stored objects that no kept view (results/<run>) reaches")
+    gc = commands.add_parser("gc", help="delete the objects that no view (results/<run>) and no unfinished run needs")
     _add_config(gc)
     gc.add_argument("--dry-run", action="store_true", help="list them with their sizes, delete nothing")
 
