@@ -18,6 +18,10 @@ from mindeye2.store import Store
 LOGS = Path("logs")
 LOCK = re.compile(r"\.([0-9a-f]{20})\.lock")
 TAIL_BYTES = 1 << 16
+AT_WORK = re.compile(
+    r": \d+/\d+  \S+ spent, \S+ left|^\w+ [0-9a-f]{20}: building |: going on after step |^waiting for "
+)
+"""Lines of a log after which a job would have gone on: one that ends so was killed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Stopped:
-    """An object whose last attempt did not finish: the last line of its log, and where the log is."""
+    """An object whose last attempt did not finish: what the end of its log says, and where the log is."""
 
     node: Node
     line: str
@@ -74,15 +78,17 @@ def building(store: Store) -> dict[str, Building]:
                 user_name(status.st_uid),
                 now - owner["since"] if "since" in owner else None,
                 now - status.st_mtime,
-                _report(store.work(stage, key) / REPORT_FILE),
+                _report(store.work(stage, key) / REPORT_FILE, since=owner.get("since", 0.0)),
             )
     return found
 
 
-def _report(path: Path) -> dict | None:
+def _report(path: Path, *, since: float) -> dict | None:
+    """What a job last said of its progress; nothing of what an earlier attempt said, by the clock of both."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        report = json.loads(path.read_text())
+        return report if report["time"] >= since else None
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
@@ -107,8 +113,10 @@ def stopped(nodes: Iterable[Node], *, since: float = 0.0) -> list[Stopped]:
     for node in nodes:
         log = log_of(node)
         line = last_line(log)
-        if line and log.stat().st_mtime >= since:
-            found.append(Stopped(node, line, log))
+        # What was stored and is there no more, damaged or collected, did not stop.
+        if line and log.stat().st_mtime >= since and not line.startswith(f"{node.stage} {node.key}: done in "):
+            said = f"killed, without an error of its own, after: {line}" if AT_WORK.search(line) else line
+            found.append(Stopped(node, said, log))
     return found
 
 

@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     for action in (listing, fetching, checking, adopting):
         _add_config(action)
 
-    gc = commands.add_parser("gc", help="delete the stored objects that no kept view (results/<run>) reaches")
+    gc = commands.add_parser("gc", help="delete the objects that no view (results/<run>) and no unfinished run needs")
     _add_config(gc)
     gc.add_argument("--dry-run", action="store_true", help="list them with their sizes, delete nothing")
 
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--bump", nargs="+", metavar="STAGE", help="gives other results: a new version (or: all)")
 
     view = commands.add_parser("view", help="link results/<run> to the stored objects (run by the workflow)")
-    view.add_argument("run")
+    view.add_argument("digest")
     view.add_argument("--store", type=Path, required=True)
 
     for stage in STAGES:
@@ -273,14 +273,17 @@ def _existing_store(arguments: argparse.Namespace):
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    from mindeye2.garbage import collect
+    from mindeye2.garbage import collect, unfinished
     from mindeye2.units import show_bytes
 
-    removed = collect(_existing_store(arguments), dry_run=arguments.dry_run)
+    store = _existing_store(arguments)
+    removed = collect(store, dry_run=arguments.dry_run)
     for path, size in removed:
         print(f"{path.parent.name}/{path.name}  {show_bytes(size)}")
+    for root, run, checkout in unfinished(store):
+        print(f"kept what the unfinished run {run} of {checkout} needs; remove {root} if it is given up")
     total = show_bytes(sum(size for _, size in removed))
-    print(f"{len(removed)} objects, {total} {'would be' if arguments.dry_run else 'were'} deleted")
+    print(f"store {store.root}: {len(removed)} folders, {total} {'would be' if arguments.dry_run else 'were'} deleted")
     return 0
 
 
@@ -289,11 +292,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     store = _existing_store(arguments)
     total = sum(1 for _ in store.objects())
-    damaged = verify(store)
-    for name, problem, aside in damaged:
-        print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
-    print(f"{total} objects, {len(damaged)} damaged")
-    return 1 if damaged else 0
+    damaged = unread = 0
+    for name, problem, aside in verify(store):
+        damaged, unread = damaged + (aside is not None), unread + (aside is None)
+        if aside is None:
+            print(f"{name}: cannot be read ({problem}), left where it is; look again when the file system works")
+        else:
+            print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
+    print(f"store {store.root}: {total} objects, {damaged} damaged{f', {unread} not readable' if unread else ''}")
+    return 1 if damaged or unread else 0
 
 
 def _import_weights(arguments: argparse.Namespace) -> int:
@@ -341,7 +348,7 @@ def _view(arguments: argparse.Namespace) -> int:
     from mindeye2.store import Store
     from mindeye2.views import write_view
 
-    write_view(arguments.run, Store(arguments.store))
+    write_view(arguments.digest, Store(arguments.store))
     return 0
 
 
@@ -377,9 +384,7 @@ def main(argv: list[str] | None = None) -> int:
         said = refusal(error)
         if said is None:
             raise
-        print(
-            f"mindeye2: error: {said}; make room, grant access or correct the path, and run it again", file=sys.stderr
-        )
+        print(f"mindeye2: error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         remedy = "goes on from the last checkpoint" if arguments.command in STAGES else "does what is left"

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from pydantic import ValidationError, model_validator
@@ -110,13 +111,11 @@ class Config(Section):
         known = {"pretrain": {"subject": 1}, "finetune": {"subject": 1, "sessions": 1}}
         for section, numbers in known.items():
             pattern = getattr(settings, section).folder
-            try:
-                pattern.format(**numbers)
-            except (LookupError, ValueError, AttributeError):
+            if not _fills_in(pattern, numbers):
                 raise ValueError(
                     f"matrix.variants.{name}: {section}.folder is {pattern!r}, of which only "
                     f"{' and '.join(f'{{{number}}}' for number in numbers)} can be filled in; correct it"
-                ) from None
+                )
         if settings.finetune.source == "imported" and self.matrix.split != "shared":
             raise ValueError(
                 f"matrix.variants.{name}: finetune.source is imported, but matrix.split {self.matrix.split} tests on "
@@ -185,6 +184,18 @@ class Config(Section):
         return self.model_copy(update=changed)
 
 
+def _fills_in(pattern: str, numbers: dict[str, int]) -> bool:
+    """Whether ``str.format`` puts nothing but these numbers into a pattern, no attribute of theirs, with few digits."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(pattern) if part[1] is not None]
+    except ValueError:
+        return False
+    return all(
+        name in numbers and conversion is None and re.fullmatch(r"(0?\d)?d?", digits)
+        for name, digits, conversion in parts
+    )
+
+
 def _check_each_once(field: str, values: tuple[int, ...]) -> None:
     if len(set(values)) != len(values):
         raise ValueError(f"{field}: {list(values)} names a value twice; name each once")
@@ -233,6 +244,15 @@ _RULES = {
     **dict.fromkeys(("model_type", "dict_type"), "must be a mapping, such as {name: value}"),
 }
 """What is expected, where pydantic says it in the words of JSON or Python."""
+
+
+def drop_places(sections: dict[str, Any]) -> None:
+    """Take out what should be named below a folder of ``paths`` and was given as a place on this machine instead: of no
+    use elsewhere, and nobody's business there."""
+    for section, field in (("pretrain", "folder"), ("finetune", "folder"), ("refine", "weights")):
+        place = sections.get(section, {}).get(field)
+        if place is not None and (place.startswith("~") or Path(place).is_absolute()):
+            del sections[section][field]
 
 
 def first_problem(error: ValidationError, under: tuple[str, ...] = ()) -> str:
@@ -311,6 +331,15 @@ def read_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}{line}: not valid YAML ({said}); correct it") from None
     except RecursionError:
         raise UserError(f"{origin}: not valid YAML (nested too deeply); correct it") from None
+
+
+def from_text(content: Any) -> Any:
+    """Values of Snakemake's ``--config``, which leaves what is in braces or brackets as text, read as YAML."""
+    if isinstance(content, dict):
+        return {name: from_text(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [from_text(value) for value in content]
+    return read_yaml(content, f"--config …{content}") if isinstance(content, str) else content
 
 
 def load_config(path: str | Path, assignments: list[str] | tuple[str, ...] = ()) -> Config:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindeye2.config import Config
+from mindeye2.config import Config, drop_places
 from mindeye2.errors import UserError
 from mindeye2.store import KEY, canonical_json, spec_key
 
@@ -25,6 +25,14 @@ FORMATS = {
     ".tex": "application/x-tex",
     ".html": "text/html",
     ".bib": "application/x-bibtex",
+}
+DESCRIPTIONS = {
+    "matrix.csv": "One row for each subject, number of sessions, variant, seed and metric, with its interval",
+    "matrix.md": "The matrix of subjects and sessions, to read",
+    "matrix.tex": "The matrix of subjects and sessions, for LaTeX",
+    "report.html": "Report with tables, figures and, where the run's settings allow, pictures",
+    "methods.md": "The methods with the run's own settings and numbers, and what they cite",
+    "methods.bib": "What the methods cite",
 }
 Entity = dict[str, Any]
 
@@ -51,18 +59,14 @@ class Recorded:
 def portable(config: Config) -> dict[str, Any]:
     """Every setting but the paths and the store's, from which the same keys are planned elsewhere.
 
-    Unkeyed settings are in it, since some say what to look for. The folder of imported models, which lies below
-    ``paths.models``, is left out where it was given as a place on this machine.
+    Unkeyed settings are in it, since some say what to look for; those that name a place on this machine are not.
     """
     content = config.model_dump(mode="json", exclude={"paths", "store"})
     variants = content["matrix"]["variants"]
     for name, overlay in config.matrix.variants.items():
         variants[name] = overlay.model_dump(mode="json", exclude_defaults=True)
     for sections in (content, *variants.values()):
-        for section in ("pretrain", "finetune"):
-            folder = sections.get(section, {}).get("folder")
-            if folder is not None and (folder.startswith("~") or Path(folder).is_absolute()):
-                del sections[section]["folder"]
+        drop_places(sections)
     return content
 
 
@@ -126,6 +130,7 @@ def _file(name: str, content: Mapping[str, Any]) -> Entity:
         "@id": name,
         "@type": "File",
         "name": name,
+        "description": DESCRIPTIONS[name],
         "encodingFormat": FORMATS[Path(name).suffix],
         "contentSize": str(content["size"]),
         "sha256": content["sha256"],

@@ -22,7 +22,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mindeye2.errors import UserError
+from mindeye2.identity import STAGES
 
+CONTENT = {*STAGES, ".roots", ".damaged", "lost+found", ".snapshot"}
+"""What a store's own folder may hold: the store's, and what file systems put there."""
 PRIVATE_FOLDER, SHARED_FOLDER = 0o700, 0o2770
 PRIVATE_FILE, SHARED_FILE, SHARED_DRAFT = 0o400, 0o440, 0o660
 
@@ -56,12 +59,14 @@ def prepare(root: Path, group: str | None) -> None:
 
     A private store becomes a group's with all that is in it; the way back is left to ``chmod``, lest a configuration
     without the setting lock the others out. UserError, nothing written, where the group does not exist or is not the
-    user's, where the store is somebody else's, and where it is shared and the setting says otherwise.
+    user's, where the store is somebody else's or no store but a folder of other things, whose permissions are not ours
+    to change, and where it is shared and the setting says otherwise.
     """
     wanted = None if group is None else _group_id(group)
     try:
         if not root.exists():
-            root.mkdir(parents=True)
+            # Another checkout may make it at the same moment.
+            root.mkdir(parents=True, exist_ok=True)
             root.chmod(PRIVATE_FOLDER)
         status, shared = root.stat(), shared_group(root)
         if wanted is None and shared is not None:
@@ -78,6 +83,7 @@ def prepare(root: Path, group: str | None) -> None:
                 f"{root}: the store belongs to {user_name(status.st_uid)}, who has not shared it with you; have it "
                 "shared by store.group, or set paths.store (or MINDEYE2_STORE) to a folder of your own"
             )
+        _check_content(root)
         if wanted is None:
             root.chmod(PRIVATE_FOLDER)
         else:
@@ -87,6 +93,16 @@ def prepare(root: Path, group: str | None) -> None:
             f"{error.filename or root}: {error.strerror}; the store's files must be readable by nobody else, "
             "so set paths.store (or MINDEYE2_STORE) to a folder where that can be arranged"
         ) from None
+
+
+def _check_content(root: Path) -> None:
+    """UserError where there is something in the folder that no store has; a home, say, or a checkout."""
+    others = sorted({path.name for path in root.iterdir()} - CONTENT)
+    if others:
+        raise UserError(
+            f"{root}: is no store, since it holds {others[0]}, and a store's files must be readable by nobody else; "
+            "set paths.store (or MINDEYE2_STORE) to a folder of its own"
+        )
 
 
 def finish(folder: Path, root: Path) -> None:

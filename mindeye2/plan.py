@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mindeye2.config import Config
+from mindeye2.config import Config, drop_places
 from mindeye2.data import layout
 from mindeye2.networks import METRIC_NETWORKS
 from mindeye2.nodes import Cell, Node, Plan
@@ -369,7 +369,8 @@ def shown_config(config: Config) -> dict[str, Any]:
         if section not in left_out and value is not None:
             content[section] = value.keyed()
     for variant, overlay in config.matrix.variants.items():
-        content["matrix"]["variants"][variant] = overlay.model_dump(mode="json", exclude_defaults=True)
+        content["matrix"]["variants"][variant] = shown = overlay.model_dump(mode="json", exclude_defaults=True)
+        drop_places(shown)
     return content
 
 

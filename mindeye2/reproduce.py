@@ -28,8 +28,11 @@ class Comparison:
 
 
 def config_of(recorded: Recorded, assignments: list[str]) -> Config:
-    """The recorded configuration with this machine's paths: defaults, ``--set paths.…`` and MINDEYE2_* variables."""
-    content = {name: section for name, section in recorded.config.items() if name != "paths"}
+    """The recorded configuration with this machine's paths: defaults, ``--set paths.…`` and MINDEYE2_* variables.
+
+    Where things lie, and who may read them, is not for a file from elsewhere to say.
+    """
+    content = {name: section for name, section in recorded.config.items() if name not in ("paths", "store")}
     return parse_config(with_assignments(content, assignments))
 
 

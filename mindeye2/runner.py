@@ -52,10 +52,7 @@ def run_stage(stage: str, *, spec_file: Path, store_folder: Path, stamp: Path) -
         said = refusal(error)
         if said is None:
             raise
-        raise UserError(
-            f"{said}; {stage} {key} is left unfinished in the store {store_folder}, "
-            "so make room or grant access and run the same command again"
-        ) from error
+        raise UserError(f"{stage} {key} is left unfinished in the store {store_folder}: {said}") from error
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.touch()
 

@@ -91,7 +91,9 @@ def sync_stamps(plan: Plan, store: Store) -> None:
     for node in plan.nodes.values():
         stamp = STAMP_FOLDER / node.stage / node.key
         if node.id in missing:
-            stamp.unlink(missing_ok=True)
+            # A job of a run in this folder may have stored it since.
+            if stamp.exists() and not store.has(node.stage, node.key):
+                stamp.unlink(missing_ok=True)
         elif not stamp.exists() or stamp.stat().st_mtime > time.time():
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.touch()

@@ -6,6 +6,7 @@ checkpoints go, so that a kill at any moment costs what came after a checkpoint,
 is never rebuilt and never changed; a damaged one is set aside in ``<root>/.damaged/``.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -63,22 +64,26 @@ def _sync(path: Path) -> None:
 
 
 def _damage(folder: Path, key: str, *, whole: bool) -> str | None:
-    """What is wrong with a folder that a manifest describes, or None."""
+    """What is wrong with a folder that a manifest describes, or None; OSError where it cannot be told.
+
+    A file server that does not answer, or access that is refused, is no damage: what is called damaged is rebuilt.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        files = manifest["files"]
+        files = {name: (int(entry["size"]), entry["sha256"]) for name, entry in manifest["files"].items()}
         if spec_key(manifest["spec"]) != key:
             return f"{MANIFEST}: its spec does not give this key"
-    except (OSError, ValueError, KeyError) as error:
-        return f"{MANIFEST}: {error}"
-    for name, expected in files.items():
+    except FileNotFoundError:
+        return f"{MANIFEST}: missing"
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"{MANIFEST}: {type(error).__name__}: {error}"
+    for name, (size, sha256) in files.items():
         path = folder / name
         if not path.is_file():
             return f"{name}: missing"
-        if path.stat().st_size != expected["size"]:
-            return f"{name}: {path.stat().st_size} bytes instead of {expected['size']}"
-        small = expected["size"] <= HASH_AT_USE_BYTES
-        if (whole or small) and file_sha256(path) != expected["sha256"]:
+        if path.stat().st_size != size:
+            return f"{name}: {path.stat().st_size} bytes instead of {size}"
+        if (whole or size <= HASH_AT_USE_BYTES) and file_sha256(path) != sha256:
             return f"{name}: content does not match its sha256"
     return None
 
@@ -124,7 +129,13 @@ class Store:
         return json.loads((self.object(stage, key) / MANIFEST).read_text())
 
     def size(self, folder: Path) -> int:
-        return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+        """Bytes of the files below a folder, in which others may be writing: what goes meanwhile does not count."""
+        total = 0
+        for place, _, names in os.walk(folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(place, name)).st_size
+        return total
 
     def seal(self, stage: str, key: str, manifest: dict[str, Any], outputs: tuple[str, ...] = ("*",)) -> None:
         """Declare the work folder finished: a manifest that lists what matches ``outputs`` with size and sha256."""

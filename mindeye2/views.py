@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mindeye2 import crate
-from mindeye2.garbage import register_root
+from mindeye2.garbage import VIEW_MANIFEST, register_root
 from mindeye2.nodes import Plan
 from mindeye2.plan import PLAN_FOLDER, plan_digest
 from mindeye2.specs import frozen_file, read_frozen
@@ -21,8 +21,8 @@ TABLE_FILES = ("matrix.csv", "matrix.md", "matrix.tex", "report.html")
 METHODS_FILES = ("methods.md", "methods.bib")
 
 
-def view_file(run: str) -> Path:
-    return PLAN_FOLDER / "views" / f"{run}.json"
+def view_file(digest: str) -> Path:
+    return PLAN_FOLDER / "views" / f"{digest}.json"
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -52,7 +52,18 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def freeze_view(plan: Plan) -> None:
-    write_atomically(view_file(plan.config.run.name), json.dumps(describe(plan), indent=1))
+    """Write the view of a plan under the plan's digest: another plan of the same run, made while this one is built,
+    leaves it alone."""
+    write_atomically(view_file(plan_digest(plan)), json.dumps(describe(plan), indent=1))
+
+
+def shows(plan: Plan) -> bool:
+    """Whether ``results/<run>/`` is there and shows the objects of this plan."""
+    try:
+        shown = json.loads((RESULTS / plan.config.run.name / VIEW_MANIFEST).read_text())
+        return shown["digest"] == plan_digest(plan)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _link(link: Path, target: Path) -> None:
@@ -60,13 +71,14 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(os.path.relpath(target, link.parent))
 
 
-def write_view(run: str, store: Store) -> None:
-    """Make ``results/<run>/`` point at the present objects and register it as a root of the store.
+def write_view(digest: str, store: Store) -> None:
+    """Make ``results/<run>/`` point at the objects of the plan with this digest, and a root of the store.
 
-    The folder is built beside its final name and put in place at the end.
+    The folder is built beside its final name and put in place at the end. Files of the user's own go with it.
     """
-    description = json.loads(view_file(run).read_text())
-    final, draft = RESULTS / run, RESULTS / f".{run}.{os.getpid()}"
+    description = json.loads(view_file(digest).read_text())
+    run = description["run"]
+    final, draft, before = RESULTS / run, RESULTS / f".{run}.{os.getpid()}", RESULTS / f".{run}.before"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name in TABLE_FILES:
@@ -80,14 +92,30 @@ def write_view(run: str, store: Store) -> None:
             for fold, name in enumerate(cell[stage], start=1):
                 many = len(cell[stage]) > 1
                 _link(folder / (f"fold{fold:02d}/{stage}" if many else stage), store.root / name)
-    (draft / "manifest.json").write_text(json.dumps(description, indent=1) + "\n")
+    (draft / VIEW_MANIFEST).write_text(json.dumps(description, indent=1) + "\n")
     _write_provenance(draft, description, store)
 
-    # Links are relative to the folder's depth, which is the same for both names. A root that is not there yet keeps
-    # nothing; the other way round, a kill in between would leave a view whose objects may be collected.
-    register_root(final / "manifest.json", store)
-    shutil.rmtree(final, ignore_errors=True)
+    # Links are relative to the folder's depth, which is the same for both names. A root whose view is not there yet
+    # keeps nothing; the other way round, a kill in between would leave a view whose objects may be collected.
+    register_root(final, description["objects"], store)
+    _move_own_files(before, draft)
+    if final.exists():
+        os.rename(final, before)
     os.rename(draft, final)
+    _move_own_files(before, final)
+
+
+def _move_own_files(before: Path, view: Path) -> None:
+    """Take along what lies in an earlier view under names of the user's, such as notes or figures; delete the rest."""
+    made = {VIEW_MANIFEST, crate.FILE, *METHODS_FILES}
+    for place, _, names in os.walk(before):
+        for name in names:
+            path = Path(place, name)
+            inside = path.relative_to(before)
+            if not path.is_symlink() and str(inside) not in made and not os.path.lexists(view / inside):
+                (view / inside).parent.mkdir(parents=True, exist_ok=True)
+                os.rename(path, view / inside)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _write_provenance(folder: Path, description: dict[str, Any], store: Store) -> None:

@@ -36,8 +36,12 @@ def find(plan: Plan, name: str) -> list[Node]:
         if nodes:
             return nodes
         raise UserError(f"{name}: there is no {stage} in this cell; see mindeye2 why {rest}")
-    near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
-    raise UserError(f"{name}: no cell or object of run {plan.config.run.name}; the nearest are {', '.join(near)}")
+    shortest = {id(cell): called for called, cell in cells.items()}
+    near = difflib.get_close_matches(name, shortest.values(), n=3, cutoff=0.0)
+    raise UserError(
+        f"{name or repr(name)}: no cell or object of run {plan.config.run.name}; the nearest are {', '.join(near)}; "
+        "mindeye2 plan lists all objects"
+    )
 
 
 def _below(plan: Plan, cell: Cell) -> list[Node]:

@@ -54,6 +54,17 @@ _WORKS = (
         kind=_CONFERENCE,
     ),
     Work(
+        "scotti2023mindeye",
+        "Scotti, Paul S. and Banerjee, Atmadeep and Goode, Jimmie and Shabalin, Stepan and Nguyen, Alex and "
+        "Cohen, Ethan and Dempster, Aidan J. and Verlinde, Nathalie and Yundler, Elad and Weisberg, David and "
+        "Norman, Kenneth A. and Abraham, Tanishq Mathew",
+        "Reconstructing the mind's eye: fMRI-to-image with contrastive learning and diffusion priors",
+        2023,
+        "Advances in Neural Information Processing Systems",
+        _arxiv("2305.18274"),
+        kind=_CONFERENCE,
+    ),
+    Work(
         "allen2022nsd",
         "Allen, Emily J. and St-Yves, Ghislain and Wu, Yihan and Breedlove, Jesse L. and Prince, Jacob S. and "
         "Dowdle, Logan T. and Nau, Matthias and Caron, Brad and Pestilli, Franco and Charest, Ian and "
@@ -167,6 +178,14 @@ _WORKS = (
         kind=_CONFERENCE,
     ),
     Work(
+        "lu2022dpm",
+        "Lu, Cheng and Zhou, Yuhao and Bao, Fan and Chen, Jianfei and Li, Chongxuan and Zhu, Jun",
+        "DPM-Solver++: Fast solver for guided sampling of diffusion probabilistic models",
+        2022,
+        "arXiv",
+        _arxiv("2211.01095"),
+    ),
+    Work(
         "podell2023sdxl",
         "Podell, Dustin and English, Zion and Lacey, Kyle and Blattmann, Andreas and Dockhorn, Tim and "
         "Müller, Jonas and Penna, Joe and Rombach, Robin",
@@ -232,7 +251,7 @@ _WORKS = (
         "Banerjee, Satanjeev and Lavie, Alon",
         "METEOR: An automatic metric for MT evaluation with improved correlation with human judgments",
         2005,
-        "ACL Workshop on Intrinsic and Extrinsic Evaluation Measures for Machine Translation",
+        "ACL Workshop on Intrinsic and Extrinsic Evaluation Measures for Machine Translation and/or Summarization",
         url="https://aclanthology.org/W05-0909/",
         kind=_CONFERENCE,
     ),

@@ -250,13 +250,13 @@ class Methods:
         }
         losses = [f"{weight:g} for {name}" for name, weight in weights.items() if weight]
         clipped = f", gradients clipped at norm {training.grad_clip:g}" if training.grad_clip else ""
-        mixing = (
-            f"BiMixCo{self.cite('kim2020mixco')} in the first {100 * training.mixup_pct:g} % of the epochs and "
-            "SoftCLIP after"
-            if training.clip_scale and training.mixup_pct
-            else "SoftCLIP"
-        )
-        contrastive = f"; the contrastive loss was {mixing}" if training.clip_scale else ""
+        contrastive = ""
+        if training.clip_scale:
+            contrastive = "; the contrastive loss was "
+            if training.mixup_pct:
+                mixed = f"{100 * training.mixup_pct:g} % of the epochs"
+                contrastive += f"BiMixCo{self.cite('kim2020mixco')} in the first {mixed} and after them "
+            contrastive += f"SoftCLIP{self.cite('scotti2023mindeye')}"
         teacher = ""
         if weights["the low-level loss"] and training.contrastive_scale and not self.facts.own_networks:
             teacher = f", and the low-level loss had a contrastive part against VICRegL{self.cite('bardes2022vicregl')}"
@@ -273,7 +273,9 @@ class Methods:
             return "No pictures were decoded."
         sdxl = "" if self.facts.own_networks else self.cite("podell2023sdxl")
         git = "" if self.facts.own_networks else self.cite("wang2022git")
-        solver = {"euler": "", "dpmpp_2m": " of DPM-Solver++(2M)"}
+        used = {reconstruct.sampler, refine.sampler if refine.strength else None}
+        faster = f" of DPM-Solver++(2M){self.cite('lu2022dpm')}" if "dpmpp_2m" in used else ""
+        solver = {"euler": "", "dpmpp_2m": faster}
         away = " away from tokens of zeros" if reconstruct.unconditional == "zeros" else ""
         few = f"The first {reconstruct.num_images} test pictures were decoded. " if reconstruct.num_images else ""
         text = (

@@ -59,7 +59,10 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint below ``folder`` and remove all but the newest two; UserError where there is no room."""
+    """Write a checkpoint below ``folder`` and keep one more, the newest before it; UserError where there is no room.
+
+    Those of later steps go too: training had to pass them over.
+    """
     final = folder / f"{checkpoint.step:09d}"
     draft = final.with_suffix(".part")
     shutil.rmtree(draft, ignore_errors=True)
@@ -79,8 +82,10 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(final)
     draft.replace(final)
     _flush(folder)
-    for old in steps(folder)[KEPT:]:
-        shutil.rmtree(folder / f"{old:09d}")
+    useful = [step for step in steps(folder) if step <= checkpoint.step][:KEPT]
+    for other in steps(folder):
+        if other not in useful:
+            shutil.rmtree(folder / f"{other:09d}")
 
 
 def _flush(path: Path) -> None:
@@ -109,15 +114,16 @@ def load(folder: Path, step: int) -> Checkpoint:
 
 
 def resume(folder: Path, model: Stateful, optimizer: Stateful) -> Checkpoint | None:
-    """Restore the newest checkpoint that can be read and fits; None where there is none.
+    """Restore the newest checkpoint that is whole and fits; None where there is none.
 
-    A line on standard error says which ones were passed over.
+    A line on standard error says which ones were passed over. OSError where the file system does not answer or grants
+    no access: the next attempt may find what this one would lose.
     """
     for step in steps(folder):
         try:
             checkpoint = load(folder, step)
             restore(checkpoint, model, optimizer)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             print(f"checkpoint {folder / f'{step:09d}'}: passed over ({reason})", file=sys.stderr, flush=True)
             continue

@@ -77,6 +77,26 @@ def test_a_dry_run_lists_exactly_the_jobs_of_the_tables(skeleton, tmp_path, name
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_SECONDS
 
 
+def test_settings_in_braces_on_the_command_line_are_read_as_in_a_file(skeleton, tmp_path):
+    """What the header of config/light.yaml offers; Snakemake leaves such numbers as text."""
+    header = (REPOSITORY / "config/light.yaml").read_text()
+    setting = re.search(r"--config '(.+?)'", header)[1]
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--profile", REPOSITORY / "profiles/default"]
+    files = ["--snakefile", REPOSITORY / "workflow/Snakefile", "--configfile", REPOSITORY / "config/light.yaml"]
+    answer = subprocess.run(
+        [*command, *files, "--config", setting],
+        cwd=tmp_path,
+        env={**os.environ, **skeleton, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = answer.stdout + answer.stderr
+    assert answer.returncode == 0, said
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE))
+    assert (counts["pretrain"], counts["evaluate"]) == ("1", "2")
+
+
 @pytest.fixture(scope="module")
 def plans(skeleton, tmp_path_factory) -> dict[str, Plan]:
     folder = tmp_path_factory.mktemp("plans")

@@ -15,7 +15,8 @@ from mindeye2.store import Store, write_atomically
 
 def parsed_config():
     if config:
-        return configuration.parse_config(config)
+        said = configuration.from_text(dict(workflow.config_settings.config))
+        return configuration.parse_config(configuration.merged(config, said))
     return configuration.load_config(Path(workflow.basedir).parent / "config" / "paper.yaml")
 
 
@@ -106,7 +107,7 @@ def told_in_one_line():
         said = refusal(error)
         if said is None:
             raise
-        raise SystemExit(f"mindeye2: error: {said}; make room, grant access or correct the path, and run it again") from None
+        raise SystemExit(f"mindeye2: error: {said}") from None
 
 
 with told_in_one_line():
@@ -132,7 +133,6 @@ envvars:
 
 wildcard_constraints:
     key="[0-9a-f]{20}",
-    run=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def begin():
@@ -146,12 +146,7 @@ def begin():
             f"{CHECKOUT.path}: {owner} runs the workflow in this folder; wait for it or use another checkout, "
             "or remove the file if that host is down"
         )
-    garbage.register_run(list(PLAN.nodes), STORE)
-
-
-def end():
-    CHECKOUT.release()
-    garbage.release_run(STORE)
+    garbage.register_run(RUN, list(PLAN.nodes), STORE)
 
 
 onstart:
@@ -160,10 +155,13 @@ onstart:
 
 
 onsuccess:
-    end()
+    CHECKOUT.release()
+    # A run of some targets is not the whole run: what it built waits for the rest.
+    if views.shows(PLAN):
+        garbage.release_run(RUN, STORE)
 
 
 onerror:
-    end()
+    CHECKOUT.release()
     # The failures of a long run are far apart and far up: once more, together, each with its log.
     print(*activity.failures(PLAN, STORE, since=STARTED), sep="\n", file=sys.stderr)

@@ -3,13 +3,13 @@ rule view:
     input:
         tables_stamp,
     output:
-        "results/{run}/manifest.json",
+        f"results/{RUN}/manifest.json",
     log:
-        "logs/view/{run}.log",
+        f"logs/view/{RUN}.log",
     conda:
         "../../environment.yml"
     threads: 1
     params:
         digest=view_digest,
     shell:
-        '"$MINDEYE2_PYTHON" -m mindeye2 view {wildcards.run} --store "$MINDEYE2_STORE" > {log} 2>&1'
+        '"$MINDEYE2_PYTHON" -m mindeye2 view {params.digest} --store "$MINDEYE2_STORE" > {log} 2>&1'

@@ -9,7 +9,7 @@ import whole_tree
 
 from mindeye2.config import Config, parse_config
 from mindeye2.nodes import Plan
-from mindeye2.plan import make_plan
+from mindeye2.plan import make_plan, plan_digest
 from mindeye2.specs import freeze
 from mindeye2.store import Store
 from mindeye2.views import TABLE_FILES, freeze_view, write_view
@@ -50,7 +50,7 @@ def finish(root: Path, **sections) -> tuple[Config, Plan, Path]:
     for name in TABLE_FILES:
         (tables / name).write_text(name)
     _matrix(tables / "matrix.csv", plan)
-    write_view("small", store)
+    write_view(plan_digest(plan), store)
     return config, plan, Path("results/small")
 
 

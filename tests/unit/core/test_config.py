@@ -40,6 +40,10 @@ NESTED_IN_ITSELF.append(NESTED_IN_ITSELF)
         ({"refine": {"steps": 4, "strength": 0.2}}, ["refine.strength: 0.2 of 4 steps", "at least 0.25", "or 0"]),
         ({"finetune": {"folder": "subj{subjects}"}}, ["finetune.folder", "subj{subjects}", "{subject} and {sessions}"]),
         ({"pretrain": {"folder": "{sessions}"}}, ["pretrain.folder", "only {subject} can"]),
+        *(
+            ({"pretrain": {"source": "imported", "folder": folder}}, ["pretrain.folder", "only {subject}"])
+            for folder in ("{subject.__class__}", "{subject:>99999999999}", "{subject!r}", "{sessions}", "{", "{}")
+        ),
         (
             {"finetune": {"source": "imported"}, "matrix": {"split": "leave_one_session_out"}},
             ["finetune.source is imported", "matrix.split: shared"],

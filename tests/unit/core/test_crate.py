@@ -13,6 +13,8 @@ from mindeye2.config import parse_config
 from mindeye2.crate import FILE, build, portable, read_crate
 from mindeye2.errors import UserError
 from mindeye2.identity import code_label
+from mindeye2.plan import shown_config
+from mindeye2.reproduce import config_of
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,7 @@ def test_lists_the_runs_files_with_their_hashes(finished):
     for name in parts:
         assert entities[name]["contentSize"] == str((results / name).stat().st_size)
         assert len(entities[name]["sha256"]) == 64
+        assert entities[name]["description"]
 
 
 def test_names_every_object_with_what_built_it(finished):
@@ -88,12 +91,17 @@ def test_nothing_of_the_machine_is_in_it(finished):
         assert f"/{getpass.getuser()}/" not in text and '"paths"' not in text
 
 
-def test_absolute_folders_of_imported_models_stay_out():
+def test_places_of_models_and_weights_stay_out():
     imported = {"source": "imported", "folder": "/home/somebody/subj{subject:02d}"}
     variants = {"default": {}, "theirs": {"pretrain": {**imported, "folder": "~/theirs"}}}
-    config = parse_config({"finetune": imported, "matrix": {"variants": variants}})
+    variants["other_sdxl"] = {"refine": {"weights": "/home/somebody/sdxl.safetensors"}}
+    config = parse_config(
+        {"finetune": imported, "refine": {"weights": "/home/somebody/sdxl"}, "matrix": {"variants": variants}}
+    )
     content = portable(config)
     assert "somebody" not in str(content) and "theirs'}" not in str(content["matrix"])
+    shown = shown_config(config)
+    assert "somebody" not in str(shown) and "theirs'}" not in str(shown["matrix"])
     assert parse_config(content).finetune.source == "imported"
     assert content["matrix"]["variants"]["theirs"] == {"pretrain": {"source": "imported"}}
 
@@ -132,6 +140,13 @@ def test_changed_code_is_named_with_the_commit_to_check_out(finished, elsewhere,
     assert f"because its code is edited, recorded with {code_label('refine')}" in output
     assert "commit 3f2a9c1d5e7b8a6049c2; check it out" in output
     assert not [line for line in output.splitlines() if line.startswith("finetune")]
+
+
+def test_a_crate_does_not_say_who_may_read_the_store(finished):
+    recorded = read_crate(finished[2] / FILE)
+    recorded.config["store"], recorded.config["paths"] = {"group": "everybody"}, {"store": "/srv"}
+    config = config_of(recorded, [])
+    assert config.store.group is None and config.paths.store == "store"
 
 
 def test_a_changed_setting_is_named(finished, elsewhere, capsys):

@@ -20,8 +20,14 @@ STAGE = ["refine", "--spec", "a", "--store", "b", "--stamp", "c"]
         (OSError(errno.ENOSPC, "No space left on device", "/store/a"), "/store/a: No space left on device"),
         (OSError(errno.EROFS, "told otherwise"), "Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "b"), "b: Permission denied"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "notes.txt/betas"), "notes.txt/betas: Not a directory"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "notes.txt/betas"),
+            "notes.txt/betas: Not a directory; correct the path",
+        ),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), "x" * 300),
+        (OSError(errno.ESTALE, "Stale file handle", "a"), "a: Stale file handle; wait until the file system works"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a"), "a: Disk quota exceeded; make room or grant access"),
+        (Exception("I/O error: Input/output error (os error 5)"), "Input/output error; wait until"),
         (OSError("100000 requested and 32752 written"), "No space left on device"),
         (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "No space left on"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "c"), None),
@@ -40,7 +46,7 @@ def test_command_that_may_not_write_says_so_in_one_line(monkeypatch, capsys):
     monkeypatch.setitem(cli.COMMANDS, "verify", refuse)
     assert cli.main(["verify"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("mindeye2: error: store/.damaged: Permission denied; make room, grant access or correct")
+    assert said.startswith("mindeye2: error: store/.damaged: Permission denied; make room or grant access")
     assert said.count("\n") == 1
 
 

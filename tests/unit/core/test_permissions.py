@@ -75,7 +75,7 @@ def test_private_store_is_its_owners_alone(tmp_path):
     begun = begin(store, 2)
     with store.lock("betas", begun):
         os.umask(0)
-        register_run([f"betas/{key}"], store)
+        register_run("paper", [f"betas/{key}"], store)
         found = modes(store.root)
     assert found["."] == oct(0o700)
     assert {found[f"betas/{key}/{name}"] for name in ("data.txt", "wds/0.tar", "manifest.json")} == {oct(0o400)}
@@ -91,13 +91,35 @@ def test_store_made_under_a_careless_umask_is_closed(tmp_path):
     assert modes(root) == {".": oct(0o700)}
 
 
+@pytest.mark.parametrize("name", ["thesis.tex", ".ssh", "workflow"])
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_folder_of_other_things_is_no_store_and_keeps_its_permissions(tmp_path, group, name, mode):
+    root = tmp_path / "home"
+    for folder in (root, root / name, root / "betas"):
+        folder.mkdir()
+        folder.chmod(mode)
+    for wanted in (None, group.gr_name) if mode == 0o755 else (group.gr_name,):
+        with pytest.raises(UserError, match=f"{root}: is no store, since it holds {name}, .*; set paths.store"):
+            permissions.prepare(root, wanted)
+    assert set(modes(root).values()) == {oct(mode)}
+
+
+def test_store_that_another_checkout_makes_at_the_same_moment(tmp_path, monkeypatch):
+    root = tmp_path / "store"
+    root.mkdir(mode=0o755)
+    seen = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != root and seen(path))
+    permissions.prepare(root, None)
+    assert modes(root) == {".": oct(0o700)}
+
+
 def test_shared_store_is_the_groups_and_nobody_elses(tmp_path, group):
     store = Store(tmp_path / "store")
     permissions.prepare(store.root, group.gr_name)
     key, begun = put(store, 1), begin(store, 2)
     with store.lock("betas", begun):
         os.umask(0o077)
-        register_run([f"betas/{key}"], store)
+        register_run("paper", [f"betas/{key}"], store)
         found = modes(store.root)
         groups = {path.lstat().st_gid for path in (store.root, *store.root.rglob("*"))}
     assert groups == {group.gr_gid}
@@ -109,19 +131,19 @@ def test_shared_store_is_the_groups_and_nobody_elses(tmp_path, group):
 
 
 def test_private_store_becomes_a_groups_with_all_that_is_in_it(tmp_path, group):
-    store, view = Store(tmp_path / "store"), tmp_path / "manifest.json"
+    store, other = Store(tmp_path / "store"), tmp_path / "other"
     permissions.prepare(store.root, None)
     key, begun = put(store, 1), begin(store, 2)
-    view.write_text("{}")
-    view.chmod(0o600)
-    register_root(view, store)
+    other.write_text("{}")
+    other.chmod(0o600)
+    (store.root / "betas" / "link").symlink_to(other)
     permissions.prepare(store.root, group.gr_name)
     found = modes(store.root)
     assert {path.lstat().st_gid for path in store.root.rglob("*") if not path.is_symlink()} == {group.gr_gid}
     assert found[f"betas/{key}/data.txt"] == oct(0o440)
     assert found[f"betas/{begun}.work/data.txt"] == oct(0o660)
     assert found["betas"] == found["."] == oct(0o2770)
-    assert stat.S_IMODE(view.stat().st_mode) == 0o600, "what a root of the store points at is not the store's"
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600, "what a link points at is not the store's"
 
 
 def test_shared_store_is_not_closed_by_leaving_the_setting_out(tmp_path, group):
@@ -207,7 +229,30 @@ def test_members_read_build_go_on_and_clear_up_and_others_do_not(place, group):
     path.chmod(0o600)
     path.write_text("9")
     path.chmod(0o440)
-    ((name, _, _),) = as_user(BOB, ours, lambda: verify(store))
+    ((name, _, aside),) = as_user(BOB, ours, lambda: list(verify(store)))
     assert name == f"betas/{key}"
-    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [begun]
+    assert [found for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [
+        store.object("betas", begun),
+        aside,
+    ]
     assert not [name for name, mode in modes(store.root).items() if int(mode, 8) & 0o007]
+
+
+@needs_root
+def test_results_in_a_closed_home_keep_their_objects_from_a_colleagues_collection(place, group):
+    store, home, ours = Store(place / "store"), place / "alice", [group.gr_gid]
+
+    def finish() -> str:
+        permissions.prepare(store.root, group.gr_name)
+        (home / "results").mkdir(parents=True, mode=0o700)
+        home.chmod(0o700)
+        key = put(store, 1)
+        register_root(home / "results", [f"betas/{key}"], store)
+        return key
+
+    key = as_user(ALICE, ours, finish)
+    loose = as_user(BOB, ours, lambda: put(store, 2))
+    assert as_user(BOB, ours, lambda: (home / "results").exists()).startswith("PermissionError")
+    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [loose]
+    shutil.rmtree(home)
+    assert [found.name for found, _ in as_user(BOB, ours, lambda: collect(store, dry_run=False))] == [key]

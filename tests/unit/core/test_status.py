@@ -67,8 +67,11 @@ def test_running_job_shows_where_how_long_how_far(plan, store, monkeypatch):
     monkeypatch.setenv(REPORT_VARIABLE, str(work / REPORT_FILE))
     progress = Progress("finetune", 100, every_s=0.0)
     progress.advance(25, loss=3.21)
+    time.sleep(0.1)
     with store.lock(node.stage, node.key) as lock:
         note = json.loads(lock.path.read_text())
+        (line,) = [line for line in status.describe(plan, store) if os.uname().nodename in line]
+        assert "25/100" not in line, "an attempt before this one has said it"
         lock.path.write_text(json.dumps(note | {"since": time.time() - 3700}))
         (line,) = [line for line in status.describe(plan, store) if os.uname().nodename in line]
         assert "for 1:01:40, finetune 25/100, loss 3.21, 0:00 left" in line
@@ -108,6 +111,26 @@ def test_stopped_job_shows_its_last_line_and_its_log(plan, store, tmp_path):
         f"failed: finetune {called(node.names)}: mindeye2: error: the loss is nan (log: logs/finetune/{node.key}.log)"
     ]
     assert activity.failures(plan, store, since=time.time() + 60) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "killed"),
+    [
+        ("finetune: 63/400  0:10 spent, 0:54 left  loss 14.33", True),
+        ("finetune 0123456789abcdef0123: building default/subj01/1sess/seed42", True),
+        ("torch.OutOfMemoryError: CUDA out of memory.", False),
+        ("finetune: stopped after step 63; run the same command again to go on", False),
+    ],
+)
+def test_a_job_that_ends_at_work_is_said_to_be_killed(plan, tmp_path, line, killed):
+    node = of(plan, "finetune")[0]
+    log = tmp_path / "logs" / "finetune" / f"{node.key}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"{line}\n")
+    (stop,) = activity.stopped([node])
+    assert stop.line == (f"killed, without an error of its own, after: {line}" if killed else line)
+    log.write_text(f"{line}\nfinetune {node.key}: done in 49.4 s\n")
+    assert activity.stopped([node]) == [], "it was stored, and set aside since"
 
 
 def test_objects_of_other_runs_count_into_the_disk_alone(plan, store):

@@ -1,5 +1,6 @@
 """Objects appear whole, are never changed, and damage is found."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mindeye2.garbage import collect, register_root, verify
+from mindeye2 import usage
+from mindeye2.errors import UserError
+from mindeye2.garbage import collect, register_root, register_run, release_run, unfinished, verify
 from mindeye2.locks import Lock
 from mindeye2.store import MANIFEST, Store, spec_key, write_atomically
 
@@ -76,11 +79,64 @@ def test_damage_is_found_and_set_aside(tmp_path, harm):
         path.unlink()
     else:
         path.write_text(text[:3])
-    ((name, problem, aside),) = verify(store)
+    ((name, problem, aside),) = list(verify(store))
     assert name == f"betas/{key}"
     assert problem
     assert aside.is_dir()
     assert not store.has("betas", key)
+
+
+def test_any_flipped_bit_of_a_manifest_is_damage_or_harmless(tmp_path):
+    store = Store(tmp_path)
+    key = put(store, "betas", {"x": 1})
+    path = store.object("betas", key) / MANIFEST
+    path.chmod(0o600)
+    told = {"seconds": 1.5, "gpus": 1, "device": "cpu", "run": "a"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    content = path.read_bytes()
+    found = set()
+    for place in range(len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            found.add(store.damage("betas", key, whole=True) is None)
+            usage.records(store)
+    assert found == {True, False}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_what_cannot_be_read_at_present_is_no_damage(tmp_path, monkeypatch, number):
+    store = Store(tmp_path)
+    bad, good = sorted(put(store, "betas", {"x": x}) for x in (1, 2))
+    read = Path.read_text
+
+    def fail(path, *options):
+        if path.parent.name == bad:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path, *options)
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    (store.object("betas", good) / "data.txt").chmod(0o600)
+    (store.object("betas", good) / "data.txt").write_text("?")
+    first, second = verify(store)
+    assert first == (f"betas/{bad}", f"{store.object('betas', bad) / MANIFEST}: {os.strerror(number)}", None)
+    assert second[0] == f"betas/{good}" and second[2].is_dir()
+    assert store.has("betas", bad)
+
+
+def test_size_of_a_folder_in_which_files_come_and_go(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(10))
+    lstat = os.lstat
+
+    def gone(path):
+        if str(path).endswith("/a"):
+            raise FileNotFoundError
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", gone)
+    assert Store(tmp_path).size(tmp_path) == 10
 
 
 def sealed(store: Store) -> tuple[str, Path]:
@@ -129,9 +185,9 @@ def test_gc_keeps_what_a_view_reaches_and_nothing_else(tmp_path):
     loose = put(store, "finetune", {"y": 2}, {"betas": [f"betas/{upstream}"]})
     abandoned = store.work("finetune", "a" * 20)
     abandoned.mkdir()
-    view = tmp_path / "manifest.json"
-    view.write_text(json.dumps({"objects": [f"finetune/{kept}"]}))
-    register_root(view, store)
+    view = tmp_path / "results"
+    view.mkdir()
+    register_root(view, [f"finetune/{kept}"], store)
 
     listed = {path.name for path, _ in collect(store, dry_run=True)}
     assert listed == {loose, abandoned.name}
@@ -141,7 +197,7 @@ def test_gc_keeps_what_a_view_reaches_and_nothing_else(tmp_path):
     assert store.keys("betas") == {upstream}
     assert not abandoned.exists()
 
-    view.unlink()
+    view.rmdir()
     collect(store, dry_run=False)
     assert not store.keys("betas")
 
@@ -155,12 +211,94 @@ def test_gc_leaves_an_object_being_built(tmp_path):
     assert work.exists()
 
 
+def test_gc_takes_what_a_killed_build_left_and_leaves_what_another_host_builds(tmp_path):
+    store, key, there, silent = Store(tmp_path), "b" * 20, "c" * 20, "d" * 20
+    for name in (key, there, silent):
+        store.work("finetune", name).mkdir(parents=True)
+    code = (
+        "import os; from pathlib import Path; from mindeye2.locks import Lock; "
+        f"assert Lock(Path({str(store.lock('finetune', key).path)!r})).acquire(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    for name, age in ((there, 3600), (silent, 2 * 86400)):
+        path = store.lock("finetune", name).path
+        path.write_text(json.dumps({"token": "x", "host": "there", "boot": "", "pid": 1, "started": "1"}))
+        os.utime(path, (time.time() - age,) * 2)
+    assert [path.name for path, _ in collect(store, dry_run=True)] == [f"{key}.work", f"{silent}.work"]
+    collect(store, dry_run=False)
+    assert sorted(path.name for path in (tmp_path / "finetune").iterdir()) == [f".{there}.lock", f"{there}.work"]
+
+
+def test_gc_touches_nothing_but_objects_and_work_folders(tmp_path):
+    """Whatever folder is given for a store, a home for instance."""
+    for name in ("thesis/chapter1", "thesis/0123.work", f"data/{'a' * 19}", f"data/{'a' * 20}.old", ".ssh/keys"):
+        (tmp_path / name).mkdir(parents=True)
+    assert collect(Store(tmp_path), dry_run=False) == []
+    assert (tmp_path / "thesis/0123.work").is_dir()
+
+
+def test_gc_spares_what_a_run_that_begins_meanwhile_needs(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    first, second = sorted(put(store, "betas", {"x": x}) for x in (1, 2))
+    remove = Store.remove
+
+    def begin_a_run(self, folder):
+        remove(self, folder)
+        register_run("paper", [f"betas/{second}"], store)
+
+    monkeypatch.setattr(Store, "remove", begin_a_run)
+    assert [path.name for path, _ in collect(store, dry_run=False)] == [first]
+    assert store.keys("betas") == {second}
+
+
+def test_gc_deletes_what_was_set_aside(tmp_path):
+    store = Store(tmp_path)
+    aside = store.set_aside("betas", put(store, "betas", {"x": 1}))
+    assert [path for path, _ in collect(store, dry_run=False)] == [aside]
+    assert not aside.exists()
+
+
+def test_run_keeps_its_objects_until_it_is_finished_or_its_checkout_gone(tmp_path, monkeypatch):
+    store, checkout = Store(tmp_path / "store"), tmp_path / "checkout"
+    key = put(store, "betas", {"x": 1})
+    half = store.work("finetune", "a" * 20)
+    half.mkdir(parents=True)
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    register_run("other", [], store)
+    register_run("paper", [f"betas/{key}", f"finetune/{'a' * 20}"], store)
+    assert collect(store, dry_run=False) == []
+    assert {(run, place) for _, run, place in unfinished(store)} == {("other", str(checkout)), ("paper", str(checkout))}
+    release_run("other", store)
+    ((root, run, place),) = unfinished(store)
+    assert root.exists() and (run, place) == ("paper", str(checkout))
+    checkout.rmdir()
+    assert unfinished(store) == []
+    assert [path.name for path, _ in collect(store, dry_run=False)] == [key, half.name]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"objects": 1}'])
+def test_root_that_cannot_be_read_is_named_before_anything_is_deleted(tmp_path, content):
+    store = Store(tmp_path)
+    put(store, "betas", {"x": 1})
+    (tmp_path / ".roots").mkdir()
+    (tmp_path / ".roots" / "view-1.json").write_text(content)
+    with pytest.raises(UserError, match=r"view-1\.json: cannot be read .*; remove it if you know its run to be over"):
+        collect(store, dry_run=False)
+    assert store.objects()
+
+
+def test_views_whose_paths_are_alike_or_long_have_roots_of_their_own(tmp_path):
+    store = Store(tmp_path)
+    for path in ("/home/a-b/results", "/home/a/b/results", f"/{'ü' * 300}/x", f"/y/{'ü' * 300}/x"):
+        register_root(Path(path), [], store)
+    assert len(list((tmp_path / ".roots").iterdir())) == 4
+
+
 def test_gc_finishes_a_removal_that_was_killed_and_drops_the_work_of_what_is_there(tmp_path):
     store = Store(tmp_path / "store")
     key = put(store, "betas", {"x": 1})
-    view = tmp_path / "manifest.json"
-    view.write_text(json.dumps({"objects": [f"betas/{key}"]}))
-    register_root(view, store)
+    register_root(tmp_path, [f"betas/{key}"], store)
     store.work("betas", key).mkdir()
     begun = tmp_path / "store" / "betas" / f".{'e' * 20}.removed"
     begun.mkdir()
@@ -269,6 +407,22 @@ def test_whoever_waits_says_for_whom(tmp_path, monkeypatch, capsys):
     with Lock(path, takeover_s=0.1):
         pass
     assert capsys.readouterr().err == f"waiting for {path}, which process 7 on there holds\n"
+
+
+def test_whoever_waits_long_asks_seldom(tmp_path, monkeypatch):
+    path, pauses = tmp_path / "lock", []
+    path.write_text(json.dumps({"token": "x", "host": "there", "pid": 7}))
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 30:
+            path.unlink()
+
+    monkeypatch.setattr("mindeye2.locks.time.sleep", sleep)
+    with Lock(path):
+        pass
+    assert (pauses[0], pauses[-1]) == (0.5, 10.0)
+    assert all(pause <= 0.5 + 0.2 * sum(pauses[:number]) for number, pause in enumerate(pauses))
 
 
 def test_write_atomically_leaves_no_draft(tmp_path):

@@ -191,3 +191,14 @@ def test_bibtex_is_well_formed():
     for work in WORKS.values():
         assert work.address.startswith("https://") and re.fullmatch(r"(10\.\d{4,5}/\S+)?", work.doi)
         assert all(", " in author or author == "others" for author in work.authors.split(" and ")), work.key
+
+
+def test_losses_and_solvers_cite_who_proposed_them_where_they_were_used():
+    said = text_of({"reconstruct": {"sampler": "dpmpp_2m"}})
+    assert (
+        "BiMixCo [@kim2020mixco] in the first 33 % of the epochs and after them SoftCLIP [@scotti2023mindeye]" in said
+    )
+    assert "in 38 steps of DPM-Solver++(2M) [@lu2022dpm]" in said
+    plain = text_of({name: {"mixup_pct": 0.0} for name in ("pretrain", "finetune")})
+    assert "the contrastive loss was SoftCLIP [@scotti2023mindeye]" in plain
+    assert "kim2020mixco" not in plain and "lu2022dpm" not in plain

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -43,6 +44,27 @@ def test_two_are_kept(tmp_path):
         written(tmp_path, step)
     assert steps(tmp_path) == [3, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000002", "000000003"]
+
+
+def test_those_that_were_passed_over_make_room_for_the_next(tmp_path):
+    for step in (8, 9):
+        written(tmp_path, step)
+        (tmp_path / f"{step:09d}" / MODEL).write_bytes(b"damaged")
+    assert resume(tmp_path, *trained(0)) is None
+    for step in (1, 2):
+        written(tmp_path, step)
+    assert steps(tmp_path) == [2, 1]
+
+
+def test_a_file_server_that_does_not_answer_costs_no_checkpoint(tmp_path, monkeypatch):
+    written(tmp_path, 1)
+
+    def stale(path):
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    monkeypatch.setattr("mindeye2.train.checkpoint.load_file", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        resume(tmp_path, *trained(0))
 
 
 def test_all_files_are_as_open_as_the_umask_says(tmp_path):
