@@ -110,11 +110,8 @@ def _convert(file: File, source: Path, out: Path) -> None:
         source.replace(refused / f"{file.network}--{source.name}.not-converted")
         raise
     except (OSError, SafetensorError) as error:
-        said = refusal(error) or " ".join(str(error).split())
-        raise UserError(
-            f"{out}: cannot be written ({said}); make room or correct paths.weights, and the same command goes on from "
-            "there"
-        ) from None
+        said = refusal(error) or f"{' '.join(str(error).split())}; make room or correct paths.weights"
+        raise UserError(f"{out}: cannot be written: {said}") from None
     source.unlink()
 
 

@@ -89,7 +89,7 @@ def test_store_mounted_read_only(mounted):
     remount(mounted, "ro")
     answer = mounted.snakemake()
     assert answer.returncode == 1
-    assert "Read-only file system; make room, grant access" in error_of(answer.stdout)
+    assert "Read-only file system; make room or grant access" in error_of(answer.stdout)
     for command in ("plan", "status"):
         assert mounted.mindeye2(command, "--config", "micro.yaml").returncode == 0
     remount(mounted, "rw")

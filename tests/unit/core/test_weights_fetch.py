@@ -309,7 +309,7 @@ def test_a_disk_that_is_full_while_a_file_is_converted_is_named(lab, capsys, mon
     details = {"convert": "convnext", "makes": ["model.safetensors"]}
     lab.entries["convnext"] = {**lab.entries["alexnet"], "metrics": [], "from": [lab.plain(ALEXNET, **details)]}
     assert fetch(lab, "convnext") == 1
-    assert ".fetch/convnext: cannot be written (No space left on device); make room" in error(capsys)
+    assert ".fetch/convnext: cannot be written: No space left on device; make room" in error(capsys)
     # What has arrived is not fetched again.
     monkeypatch.setitem(CONVERSIONS, "convnext", lambda source, out: (out / "model.safetensors").write_bytes(b"made"))
     lab.publisher.clear()
