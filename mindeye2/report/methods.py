@@ -252,11 +252,11 @@ class Methods:
         clipped = f", gradients clipped at norm {training.grad_clip:g}" if training.grad_clip else ""
         contrastive = ""
         if training.clip_scale:
-            contrastive = "; the contrastive loss was "
-            if training.mixup_pct:
-                mixed = f"{100 * training.mixup_pct:g} % of the epochs"
-                contrastive += f"BiMixCo{self.cite('kim2020mixco')} in the first {mixed} and after them "
-            contrastive += f"SoftCLIP{self.cite('scotti2023mindeye')}"
+            mixing = int(training.mixup_pct * training.num_epochs)
+            parts = [f"BiMixCo{self.cite('kim2020mixco')} in the first {plural(mixing, 'epoch')}"] if mixing else []
+            if mixing < training.num_epochs:
+                parts.append(f"SoftCLIP{self.cite('scotti2023mindeye')}")
+            contrastive = f"; the contrastive loss was {' and after them '.join(parts)}"
         teacher = ""
         if weights["the low-level loss"] and training.contrastive_scale and not self.facts.own_networks:
             teacher = f", and the low-level loss had a contrastive part against VICRegL{self.cite('bardes2022vicregl')}"
