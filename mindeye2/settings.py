@@ -11,6 +11,7 @@ Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
+SessionCounts = Annotated[dict[Positive, Positive], Field(min_length=1)]
 
 
 class Dataset(Section):
@@ -19,9 +20,7 @@ class Dataset(Section):
     source: Literal["nsd", "released", "haxby"] = "nsd"
     """nsd: the official NSD tree. released: the public MindEye2 files made from it. haxby: one slice of one subject of
     Haxby et al. 2001."""
-    sessions: Annotated[dict[Positive, Positive], Field(min_length=1)] = dict(
-        enumerate((40, 40, 32, 30, 40, 32, 40, 30), start=1)
-    )
+    sessions: SessionCounts = {1: 40, 2: 40, 3: 32, 4: 30, 5: 40, 6: 32, 7: 40, 8: 30}
     """Subject -> number of its sessions, all of which are read."""
     fingerprint: Literal["sha256", "size"] = "sha256"
     """How a raw file enters a key: its content's hash, or, for files that never change, path and size alone."""
