@@ -16,10 +16,11 @@ from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.unclip import load_unet
 from mindeye2.frozen.vae import Vae
 from mindeye2.generate.decode import Decoder, blurry_pictures
-from mindeye2.generate.device import compute_in_half, default_device, enough_memory, put_on
+from mindeye2.generate.device import compute_in_half, default_device, put_on
 from mindeye2.generate.encode import encode_images
 from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
+from mindeye2.memory import enough_memory
 from mindeye2.model.mindeye import Encoded, MindEye
 from mindeye2.model.repeats import repeat_rows
 from mindeye2.objects import read_array

@@ -10,10 +10,11 @@ from transformers.utils.logging import disable_progress_bar
 from mindeye2.errors import UserError
 from mindeye2.frozen.sdxl import load_pipeline
 from mindeye2.generate.decode import at_side
-from mindeye2.generate.device import compute_in_half, default_device, enough_memory
+from mindeye2.generate.device import compute_in_half, default_device
 from mindeye2.generate.refine import refine_pictures
 from mindeye2.generate.sheet import contact_sheet
 from mindeye2.job import Job
+from mindeye2.memory import enough_memory
 from mindeye2.objects import damaged, read_array, read_json, read_pictures, read_test_images
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator

@@ -12,8 +12,9 @@ from mindeye2.frozen.captioner import Captioner
 from mindeye2.frozen.clip import Clip, check_published
 from mindeye2.frozen.convnext import ConvNeXtTeacher, augment
 from mindeye2.frozen.vae import Vae
-from mindeye2.generate.device import default_device, enough_memory
+from mindeye2.generate.device import default_device
 from mindeye2.job import Job
+from mindeye2.memory import enough_memory
 from mindeye2.objects import open_images, read_array
 from mindeye2.progress import Progress
 from mindeye2.seeds import torch_generator

@@ -11,8 +11,8 @@ from mindeye2.data.batches import open_targets
 from mindeye2.errors import UserError
 from mindeye2.frozen.unclip import load_unet, unclip_from_sdxl
 from mindeye2.frozen.vae import Vae
-from mindeye2.generate.device import enough_memory
 from mindeye2.job import Job
+from mindeye2.memory import enough_memory
 from mindeye2.objects import read_array
 from mindeye2.seeds import stream_seed
 from mindeye2.settings import Unclip

@@ -12,6 +12,7 @@ from mindeye2.data.batches import Batches, SubjectTrials, Targets, load_subject,
 from mindeye2.data.shards import read_trials
 from mindeye2.errors import UserError
 from mindeye2.job import Job
+from mindeye2.memory import enough_memory
 from mindeye2.model.mindeye import MindEye
 from mindeye2.model.weights import read_note
 from mindeye2.objects import read_json
@@ -68,7 +69,8 @@ def _train(job: Job, settings: Training, subjects: tuple[int, ...], sessions: Co
             print(f"{job.stage}: {len(taken)} tensors from {pretrained.name}, {own} fresh (ridge)", file=sys.stderr)
 
     recipe = Recipe(settings, job.stage, seed, sizes.prior.drop_brain, sizes.prior.drop_image)
-    history = Trainer(model, batches, recipe, accelerator, job.work).fit()
+    with enough_memory(job.stage, settings.batch_size, remedy="" if settings.recompute else "recompute: true"):
+        history = Trainer(model, batches, recipe, accelerator, job.work).fit()
 
     if accelerator.is_main_process:
         model.save(job.work)

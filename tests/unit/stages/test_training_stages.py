@@ -307,6 +307,16 @@ def test_an_imported_model_of_other_tokens_is_refused(finetuned, objects, tmp_pa
         finetune.run(replace(job, inputs=job.inputs | {"clip": [tmp_path / "clip"]}))
 
 
+def test_too_little_memory_names_what_takes_less(objects, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("mindeye2.train.decoder.Trainer._train_step", full)
+    said = r"finetune\.batch_size: 6 at a time .*; lower it to 3 or set finetune\.recompute: true, or end"
+    with pytest.raises(UserError, match=said):
+        finetune.run(finetune_job(tmp_path, objects))
+
+
 def test_a_killed_stage_goes_on_to_the_same_weights(objects, tmp_path):
     """kill -9 once two checkpoints are there, as likely as not while the next one is written."""
     settings = {"num_epochs": 30, "checkpoint_minutes": 1e-9}
