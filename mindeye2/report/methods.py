@@ -199,7 +199,7 @@ class Methods:
             said.append(self._pretraining())
         sessions = self.config.sessions_of(self.variant)
         if matrix.split == "shared":
-            first = "first session" if sessions == (1,) else f"first {' or '.join(map(str, sessions))} sessions"
+            first = "first session" if sessions == (1,) else f"first {enumerated(sessions, 'or')} sessions"
             data = f"the {first} of the subject"
         else:
             data = f"all {self._unit}s of the subject but one"
@@ -207,12 +207,13 @@ class Methods:
             "The pretrained model was then fine-tuned" if settings.pretrains else "The model was trained from scratch"
         )
         said.append(f"{start} on {data}, {self._course('finetune')}.")
-        if settings.pretrains and settings.pretrain.source == "trained" and _same_recipe(settings):
-            said.append(f"Pretraining and fine-tuning both used {self._recipe('finetune')}.")
+        own = self._recipe("finetune")
+        if settings.pretrains and settings.pretrain.source == "trained" and self._recipe("pretrain") == own:
+            said.append(f"Pretraining and fine-tuning both used {own}.")
         else:
             if settings.pretrains and settings.pretrain.source == "trained":
                 said.append(f"Pretraining used {self._recipe('pretrain')}.")
-            said.append(f"{'Fine-tuning' if settings.pretrains else 'Training'} used {self._recipe('finetune')}.")
+            said.append(f"{'Fine-tuning' if settings.pretrains else 'Training'} used {own}.")
         seeds = [str(seed) for seed in matrix.seeds]
         said.append(f"{'Seeds were' if len(seeds) > 1 else 'The seed was'} {enumerated(seeds)}.")
         return _join(*said)
@@ -252,8 +253,9 @@ class Methods:
         clipped = f", gradients clipped at norm {training.grad_clip:g}" if training.grad_clip else ""
         contrastive = ""
         if training.clip_scale:
-            mixing = int(training.mixup_pct * training.num_epochs)
-            parts = [f"BiMixCo{self.cite('kim2020mixco')} in the first {plural(mixing, 'epoch')}"] if mixing else []
+            # A share of few epochs may be none: it is rounded down.
+            mixing, share = int(training.mixup_pct * training.num_epochs), f"{100 * training.mixup_pct:g} %"
+            parts = [f"BiMixCo{self.cite('kim2020mixco')} in the first {share} of the epochs"] if mixing else []
             if mixing < training.num_epochs:
                 parts.append(f"SoftCLIP{self.cite('scotti2023mindeye')}")
             contrastive = f"; the contrastive loss was {' and after them '.join(parts)}"
@@ -391,9 +393,3 @@ def _merged(names: Sequence[str]) -> list[str]:
 
 def _title(name: str) -> str:
     return _METRICS.get(name) or metric(name).name
-
-
-def _same_recipe(settings: Config) -> bool:
-    fields = ("max_lr", "weight_decay", "grad_clip", "mixup_pct", "prior_scale", "clip_scale", "lowlevel_scale")
-    fields += ("contrastive_scale", "lr_schedule", "precision")
-    return all(getattr(settings.pretrain, name) == getattr(settings.finetune, name) for name in fields)

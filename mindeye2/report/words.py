@@ -35,10 +35,10 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def enumerated(items: Sequence[object]) -> str:
+def enumerated(items: Sequence[object], joint: str = "and") -> str:
     """``1``, ``1 and 3`` or ``1, 2 and 3``."""
     *first, last = map(str, items)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {joint} {last}" if first else last
 
 
 def named(column: Column) -> str:

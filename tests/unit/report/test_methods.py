@@ -195,7 +195,10 @@ def test_bibtex_is_well_formed():
 
 def test_losses_and_solvers_cite_who_proposed_them_where_they_were_used():
     said = text_of({"reconstruct": {"sampler": "dpmpp_2m"}})
-    assert re.search(r"BiMixCo \[@kim2020mixco\] in the first \d+ epochs and after them SoftCLIP \[@scotti2023", said)
+    said_of_losses = "BiMixCo [@kim2020mixco] in the first 33 % of the epochs and after them SoftCLIP [@scotti2023"
+    assert said_of_losses in said and "Pretraining and fine-tuning both used" in said
+    unlike = text_of({"pretrain": {"num_epochs": 2}, "finetune": {"num_epochs": 12}})
+    assert "both used" not in unlike and said_of_losses in unlike
     assert "in 38 steps of DPM-Solver++(2M) [@lu2022dpm]" in said
     # A third of two epochs is none.
     plain = text_of({name: {"num_epochs": 2, "mixup_pct": 0.33} for name in ("pretrain", "finetune")})
