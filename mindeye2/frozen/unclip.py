@@ -54,7 +54,7 @@ def size_vectors(unet: nn.Module, sizes: Int[Tensor, "batch 4"]) -> Float[Tensor
             "size vector; use an unCLIP network with class_embed_type projection and a width divisible by 8"
         )
     half = width_in // 8
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32) / half).to(sizes.device)
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=sizes.device) / half)
     angles = sizes.float()[:, :, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=2).flatten(1).to(unet.device, unet.dtype)
 

@@ -10,7 +10,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,19 +157,27 @@ class Loop(ABC):
                 yield self._load(step).to(device)
             return
         with ThreadPoolExecutor(1) as reader:
-            ahead = [reader.submit(lambda at=step: self._load(at).pinned()) for step in steps[:1]]
-            for after in [*steps[1:], None][: len(steps)]:
-                batch = ahead.pop().result()
-                if after is not None:
-                    ahead.append(reader.submit(lambda at=after: self._load(at).pinned()))
+
+            def read(step: int) -> Future:
+                return reader.submit(lambda: self._load(step).pinned())
+
+            ahead = None
+            for step in steps:
+                batch = (ahead or read(step)).result()
+                # None is read beside the first step, which may record a CUDA graph: pinning memory would break that.
+                ahead = read(step + 1) if step > steps[0] and step < steps[-1] else None
                 yield batch.to(device)
 
     def _update(self, loss: Float[Tensor, ""]) -> None:
         """Gradients of ``loss``, clipped, and one step of the optimiser."""
+        self._backward(loss)
+        self._apply_gradients()
+
+    def _backward(self, loss: Float[Tensor, ""]) -> None:
+        """Leave the gradients of ``loss``, and only those."""
         self.optimizer.zero_grad()
         with backward_precision(self.accelerator.device, self.settings.precision):
             loss.backward()
-        self._apply_gradients()
 
     def _apply_gradients(self) -> None:
         if self.settings.grad_clip > 0:

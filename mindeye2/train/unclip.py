@@ -1,7 +1,8 @@
 """Training an unCLIP network: the latents of pictures, denoised under the pictures' own CLIP tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Float, Float16, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mindeye2.frozen.noise import TRAINING_STEPS
 from mindeye2.frozen.unclip import size_vectors
@@ -20,6 +22,7 @@ from mindeye2.train.history import Row
 from mindeye2.train.loop import Loop
 from mindeye2.train.optim import AdamW, warmed_up
 from mindeye2.train.precision import LossScale, forward_precision
+from mindeye2.train.recorded import recorded
 
 ROUNDS = 500
 """Rows of history.csv, at most."""
@@ -103,7 +106,8 @@ class UnclipTrainer(Loop):
         self.pictures = pictures
         unet = unet.to(accelerator.device)
         if settings.recompute:
-            unet.enable_gradient_checkpointing()
+            # No random state is kept, which a recording could not do: the network draws nothing.
+            unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
         names, parameters = zip(*unet.named_parameters(), strict=True)
         super().__init__(
             unet,
@@ -134,6 +138,7 @@ class UnclipTrainer(Loop):
         inexact = settings.exact_share < 1 or settings.null_share > 0
         self._mean = self._mean_tokens().to(accelerator.device) if inexact else None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._compute: Callable[..., Tensor] | None = None
 
     @property
     def kept(self) -> Kept:
@@ -170,18 +175,56 @@ class UnclipTrainer(Loop):
         return self._order[1]
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Draws are made for the whole batch where the network computes, so they depend on no number of GPUs."""
-        device, settings, count = self.accelerator.device, self.settings, self.settings.batch_size
+        given = vars(batch) | self._draws(batch)
+        if self._compute is None:
+            self._compute = self._gradients
+            if self.records:
+                self._compute = recorded(self._gradients, given, parameters=self.optimizer.parameters)
+        loss = self._compute(**given)
+        self._apply_gradients()
+        return {"loss": loss}
+
+    @property
+    def records(self) -> bool:
+        """Whether steps replay a recording: on one GPU. Several meet in the backward pass, which none can hold."""
+        return self.accelerator.device.type == "cuda" and self.accelerator.num_processes == 1
+
+    def _draws(self, batch: Batch) -> dict[str, Tensor]:
+        """Made for the whole batch where the network computes, so they depend on no number of GPUs."""
+        device, count = self.accelerator.device, self.settings.batch_size
         generator = torch.Generator(device).manual_seed(self._seed("draws", self.step))
 
         def normal(*shape: int) -> Tensor:
             return self._mine(torch.randn((count, *shape), generator=generator, device=device))
 
         shape = batch.latents.shape[1:]
-        latents = batch.latents + batch.deviations * normal(*shape)
-        timesteps = self._mine(torch.randint(TRAINING_STEPS, (count,), generator=generator, device=device))
-        noise, offset = normal(*shape), normal(shape[0])
-        tokens = batch.tokens
+        draws = {
+            "posterior": normal(*shape),
+            "timesteps": self._mine(torch.randint(TRAINING_STEPS, (count,), generator=generator, device=device)),
+            "noise": normal(*shape),
+            "offset": normal(shape[0]),
+        }
+        if self._mean is not None:
+            draws["fates"] = self._mine(torch.rand((count, 3), generator=generator, device=device)).T
+            draws["token_noise"] = normal(*batch.tokens.shape[1:])
+        return draws
+
+    def _gradients(
+        self,
+        *,
+        tokens: Tensor,
+        latents: Tensor,
+        deviations: Tensor,
+        sizes: Tensor,
+        posterior: Tensor,
+        timesteps: Tensor,
+        noise: Tensor,
+        offset: Tensor,
+        fates: Tensor | None = None,
+        token_noise: Tensor | None = None,
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch and its draws, whose gradients are left at the weights."""
+        settings, device = self.settings, self.accelerator.device
         if self._mean is not None:
             tokens = inexact_tokens(
                 tokens,
@@ -190,23 +233,22 @@ class UnclipTrainer(Loop):
                 least_kept=settings.least_kept,
                 most_noise=settings.most_noise,
                 null_share=settings.null_share,
-                uniform=self._mine(torch.rand((count, 3), generator=generator, device=device)).T,
-                noise=normal(*tokens.shape[1:]),
+                uniform=fates,
+                noise=token_noise,
             )
-        vector = size_vectors(self.model, batch.sizes)
         with forward_precision(device, settings.precision):
             losses = unclip_loss(
                 self.wrapped,
-                latents,
+                latents + deviations * posterior,
                 tokens=tokens,
-                vector=vector,
+                vector=size_vectors(self.model, sizes),
                 timesteps=timesteps,
                 noise=noise,
                 offset=offset,
             )
         loss = losses.mean()
-        self._update(loss if self.scaling is None else loss * self.scaling.value)
-        return {"loss": loss}
+        self._backward(loss if self.scaling is None else loss * self.scaling.value)
+        return loss.detach()
 
     def _apply_gradients(self) -> None:
         if self.scaling is not None and not self.scaling.unscale(self.optimizer.parameters):

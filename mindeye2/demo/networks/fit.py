@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from mindeye2.demo.networks.scenes import Scenes
 from mindeye2.progress import Progress
 from mindeye2.seeds import stream_seed
+from mindeye2.train.recorded import recorded
 
 _BETAS = (0.9, 0.99)
 _WARM_UP = 0.03
-_GRAPH_WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Run:
     """Where and how the networks are made. ``share`` of each recipe's steps are taken; less than 1 is a rehearsal."""
 
     out: Path
+    scratch: Path
+    """What is of no use once the networks are made: rendered pictures, and checkpoints of unfinished trainings."""
     seed: int
     device: torch.device
     scenes: Scenes
@@ -123,7 +125,7 @@ def fit(
             average.lerp_(weight.detach(), 1 - decay)
         return {name: value.detach() for name, value in values.items()}
 
-    advance = _graphed(step, generator) if on_gpu and recipe.graphed else step
+    advance = recorded(step, {}, parameters=parameters, generator=generator) if on_gpu and recipe.graphed else step
     steps = run.steps(recipe.steps)
     progress = Progress(label, steps)
     values: dict[str, Tensor] = {}
@@ -143,23 +145,3 @@ def fit(
         for average, weight in zip(averages, parameters, strict=False):
             weight.copy_(average)
     return {"steps": steps, **{name: round(float(value), 5) for name, value in values.items()}}
-
-
-def _graphed(step: Callable[[], dict[str, Tensor]], generator: torch.Generator) -> Callable[[], dict[str, Tensor]]:
-    """``step`` recorded once and replayed; its results lie in the same tensors every time."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(_GRAPH_WARM_UP):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        values = step()
-
-    def replay() -> dict[str, Tensor]:
-        graph.replay()
-        return values
-
-    return replay

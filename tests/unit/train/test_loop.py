@@ -3,7 +3,9 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -263,3 +265,30 @@ def test_optimiser_settings_reach_the_optimiser(tmp_path):
     assert (plain.schedule(0).beta1, legacy.schedule(0).beta1) == (0.95, 0.9)
     rising = toy_trainer(tmp_path / "rising", lr_schedule="legacy_linear")
     assert rising.schedule(rising.total_steps).lr == pytest.approx(3e-3)
+
+
+def test_a_gpu_finds_the_next_batch_ready_but_its_first_step_is_left_alone(tmp_path, monkeypatch):
+    """The first step may record a CUDA graph, which memory that another thread pins meanwhile would break."""
+    trainer, begun = toy_trainer(tmp_path), []
+
+    class Batch(SimpleNamespace):
+        def pinned(self):
+            begun.append(self.step)
+            return self
+
+        def to(self, device):
+            return f"{self.step} on {device}"
+
+    monkeypatch.setattr(trainer, "accelerator", SimpleNamespace(device=torch.device("cuda")))
+    monkeypatch.setattr(trainer, "_load", lambda step: Batch(step=step))
+    trainer.step, trainer.total_steps = 3, 7
+    seen = []
+    for batch in trainer._stream():
+        time.sleep(0.05)
+        seen.append((batch, list(begun)))
+    assert seen == [
+        ("3 on cuda", [3]),
+        ("4 on cuda", [3, 4, 5]),
+        ("5 on cuda", [3, 4, 5, 6]),
+        ("6 on cuda", [3, 4, 5, 6]),
+    ]

@@ -41,12 +41,11 @@ def toy_pictures(*, trained=range(PICTURES)) -> Pictures:
     )
 
 
-def toy_unclip(folder: Path, *, pictures=None, kind=UnclipTrainer, **settings) -> UnclipTrainer:
-    accelerator = Accelerator(cpu=True)
+def toy_unclip(folder: Path, *, pictures=None, kind=UnclipTrainer, accelerator=None, **settings) -> UnclipTrainer:
     defaults = {"steps": 12, "batch_size": 4, "max_lr": 1e-3, "warmup_steps": 2, "average": 0.9, "precision": "float32"}
     folder.mkdir(exist_ok=True)
     recipe = Unclip(**(defaults | settings))
-    return kind(toy_unet(), pictures or toy_pictures(), recipe, accelerator, folder)
+    return kind(toy_unet(), pictures or toy_pictures(), recipe, accelerator or Accelerator(cpu=True), folder)
 
 
 def train_shared_unclip(folder: Path) -> None:
