@@ -1,6 +1,6 @@
 """``python -m mindeye2.demo.networks --out DIR``: train the tiny networks on the drawn world.
 
-About an hour on one GPU. Networks may be trained one by one (``--only``), in the order below where one
+Half an hour on one H200. Networks may be trained one by one (``--only``), in the order below where one
 needs another: vae and clip first; unclip needs both, sdxl the vae, captioner the clip; then the manifest.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the networks, one sub-folder each")
     parser.add_argument("--seed", type=int, default=0, help="root of every random stream (default 0)")
     parser.add_argument("--only", nargs="+", choices=TRAINERS, default=list(TRAINERS), help="train these alone")
-    parser.add_argument("--scratch", type=Path, help="folder of the rendered pictures (default: OUT/scratch)")
+    parser.add_argument("--scratch", type=Path, help="rendered pictures, checkpoints (default: OUT/scratch)")
     parser.add_argument("--scenes", type=int, default=NUM_SCENES, help=f"pictures to render (default {NUM_SCENES})")
     parser.add_argument("--share", type=float, default=1.0, help="share of the training steps; below 1 is a rehearsal")
     arguments = parser.parse_args()
@@ -43,7 +43,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     scratch = arguments.scratch or arguments.out / "scratch"
     scenes = load_or_draw(scratch, arguments.seed, arguments.scenes, workers=len(os.sched_getaffinity(0)))
-    run = Run(arguments.out, arguments.seed, device, scenes, arguments.share)
+    run = Run(arguments.out, scratch, arguments.seed, device, scenes, arguments.share)
     for name in arguments.only:
         note = manifest.timed(name, TRAINERS[name], run)
         manifest.write_note(arguments.out, name, note)

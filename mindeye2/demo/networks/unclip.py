@@ -1,7 +1,6 @@
 """The unCLIP network: latents of a picture from its CLIP tokens, trained as the stage unclip trains."""
 
-import tempfile
-from pathlib import Path
+import shutil
 from typing import Any
 
 import numpy as np
@@ -73,19 +72,21 @@ def train(run: Run) -> dict[str, float | int]:
 
 
 def tune(run: Run) -> dict[str, float | int]:
-    """Rewrite ``unclip/`` after a lesson on less exact tokens; a quarter of an hour on a CPU with 8000 scenes."""
-    return _learn(load_unet(run.out / "unclip").requires_grad_(True), run, "unclip tuning", TUNING_RECIPE)
+    """Rewrite ``unclip/`` after a lesson on less exact tokens."""
+    return _learn(load_unet(run.out / "unclip").requires_grad_(True), run, "unclip_tuning", TUNING_RECIPE)
 
 
 def _learn(network: Any, run: Run, label: str, recipe: Unclip) -> dict[str, float | int]:
     steps = run.steps(recipe.steps)
     settings = recipe.model_copy(update={"steps": steps, "seed": run.seed})
-    with tempfile.TemporaryDirectory() as work:
-        accelerator = Accelerator(cpu=run.device.type == "cpu")
-        trainer = UnclipTrainer(network, _pictures(run), settings, accelerator, Path(work), stage=label)
-        history = trainer.fit()
+    work = run.scratch / f"{label}-{run.seed}-{len(run.scenes.captions)}-{steps}"
+    work.mkdir(exist_ok=True)
+    accelerator = Accelerator(cpu=run.device.type == "cpu")
+    history = UnclipTrainer(network, _pictures(run), settings, accelerator, work, stage=label).fit()
     network.eval().half().save_pretrained(run.out / "unclip")
-    return {"steps": steps, "loss": round(history[-1]["loss"], 5)}
+    shutil.rmtree(work)
+    seconds = round(sum(row["seconds"] for row in history))
+    return {"steps": steps, "loss": round(history[-1]["loss"], 5), "seconds": seconds}
 
 
 def _pictures(run: Run) -> Pictures:

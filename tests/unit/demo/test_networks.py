@@ -109,7 +109,7 @@ def test_word_tokenizer_returns_what_it_took():
 
 
 def tiny_run(folder: Path, scenes: Scenes) -> Run:
-    return Run(folder, 0, torch.device("cpu"), scenes, share=1e-9)
+    return Run(folder, folder, 0, torch.device("cpu"), scenes, share=1e-9)
 
 
 def test_every_network_trains(tmp_path, monkeypatch):
