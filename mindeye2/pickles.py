@@ -16,9 +16,35 @@ from safetensors import SafetensorError
 from mindeye2.errors import UserError
 
 
-def read_pickle(path: Path, *, remedy: str) -> Any:
+class Description:
+    """What stands for an object that only describes a training; nothing of it is kept."""
+
+    def __init__(self, *arguments: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _dictionary(*default: Any) -> dict[Any, Any]:
+    """What stands for a defaultdict; its default is not kept."""
+    return {}
+
+
+DESCRIPTIONS = (
+    *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+    *("argparse.Namespace", "typing.Any"),
+    *(f"builtins.{kind}" for kind in ("dict", "list", "tuple", "int", "float", "bool", "str")),
+    *(f"omegaconf.{kind}" for kind in ("dictconfig.DictConfig", "listconfig.ListConfig", "nodes.AnyNode")),
+    *("omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata"),
+)
+"""Classes that Lightning's checkpoints hold beside the weights: paths, arguments and settings of the training."""
+
+
+def read_pickle(path: Path, *, remedy: str, lightning: bool = False) -> Any:
     """Tensors, numpy arrays and scalars of numbers or texts, and plain containers; on the CPU.
 
+    With ``lightning`` something empty stands for what is of a class in ``DESCRIPTIONS``.
     Nothing in the file is executed: UserError names a function or class that it would call. UserError, with the
     ``remedy``, too where it is missing, truncated or damaged. Tensors are memory-mapped where the format allows,
     so that 9 GB are read when they are used, once.
@@ -34,8 +60,9 @@ def read_pickle(path: Path, *, remedy: str) -> Any:
     # torch.load would go by that name, whatever the content is.
     if archive and path.suffix == ".safetensors":
         raise UserError(f"{path}: is a pickle under the name of a safetensors file; rename it to {path.stem}.ckpt")
+    allowed = _arrays() + (_descriptions() if lightning else [])
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_arrays()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
             # A word on the pickle's protocol, printed before the refusal that says it all.
             warnings.simplefilter("ignore", UserWarning)
             # Files from before torch 1.6 are no archives and cannot be mapped.
@@ -79,3 +106,7 @@ def _arrays() -> list[Any]:
     ]
     # Bytes of an array come as text in the oldest protocol that Python 3 writes.
     return [np.ndarray, np.dtype, *kinds, *makers, (codecs.encode, "_codecs.encode")]
+
+
+def _descriptions() -> list[Any]:
+    return [(Description, name) for name in DESCRIPTIONS] + [(_dictionary, "collections.defaultdict")]

@@ -57,7 +57,7 @@ def read_checkpoint(file: Path, *, remedy: str) -> Checkpoint:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{file}: damaged or cut short ({error}); {remedy}") from None
         return Checkpoint(file, shapes, tensors.get_tensor)
-    content = read_pickle(file, remedy=remedy)
+    content = read_pickle(file, remedy=remedy, lightning=True)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
         raise UserError(f"{file}: holds a {type(state).__name__} instead of tensors by name; {remedy}")

@@ -1,7 +1,10 @@
 """Which unCLIP checkpoints are taken, which are refused in one line, and that a refusal leaves nothing."""
 
+import argparse
+import collections
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -237,6 +240,18 @@ def test_nothing_in_a_pickle_is_run(state, run, tmp_path, monkeypatch):
     said = run(pickled({"state_dict": state, "callbacks": Trap()}, tmp_path / "unclip6.ckpt"))
     assert "would run posix.system" in said
     assert not (tmp_path / "sprung").exists()
+
+
+def test_what_lightning_keeps_beside_the_weights_is_passed_over(state, networks, run, tmp_path):
+    state = collections.defaultdict(None, state)
+    beside = {"callbacks": {"dirpath": Path("logs")}, "hyper_parameters": argparse.Namespace(base_lr=1e-5)}
+    assert_same(run(pickled({"epoch": 0, "state_dict": state, **beside}, tmp_path / "unclip6.ckpt")), networks)
+
+
+def test_a_description_is_no_tensor(state, run, tmp_path):
+    state["model.diffusion_model.out.0.bias"] = Path("logs")
+    file = pickled({"state_dict": state}, tmp_path / "unclip6.ckpt")
+    assert "holds a Description under 'model.diffusion_model.out.0.bias' where tensors are" in run(file)
 
 
 def test_an_existing_folder_is_left_alone(state, tmp_path, capsys):
