@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mindeye2.errors import UserError, refusal
 from mindeye2.identity import STAGES
+from mindeye2.units import counted
 
 DEFAULT_CONFIG = "config/paper.yaml"
 
@@ -185,7 +186,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         print(f"{row['stage']:<12} {row['key']}  {row['state']:<8} {called(row['names'])}")
         if row.get("reason"):
             print(f"{'':<12} because {row['reason']}")
-    print(f"{len(rows)} objects, {len(rows) - len(missing)} stored, {len(missing)} to build")
+    print(f"{counted(len(rows), 'object')}, {len(rows) - len(missing)} stored, {len(missing)} to build")
     return 0
 
 
@@ -299,7 +300,8 @@ def _verify(arguments: argparse.Namespace) -> int:
             print(f"{name}: cannot be read ({problem}), left where it is; look again when the file system works")
         else:
             print(f"{name}: damaged ({problem}), set aside as {aside}; run snakemake again, which rebuilds it")
-    print(f"store {store.root}: {total} objects, {damaged} damaged{f', {unread} not readable' if unread else ''}")
+    unreadable = f", {unread} not readable" if unread else ""
+    print(f"store {store.root}: {counted(total, 'object')}, {damaged} damaged{unreadable}")
     return 1 if damaged or unread else 0
 
 

@@ -10,6 +10,7 @@ from mindeye2.crate import Recorded
 from mindeye2.explain import differences
 from mindeye2.nodes import Node, Plan
 from mindeye2.specs import called
+from mindeye2.units import counted
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def describe(found: Comparison, recorded: Recorded) -> Iterator[str]:
         yield f"{'':<12} because {reason}"
     if any("its code is" in reason for _, reason in found.others):
         yield f"the run was built by commit {', '.join(recorded.commits) or 'unknown'}; check it out for the same code"
-    total = len(recorded.specs)
+    total = counted(len(recorded.specs), "object")
     yield (
-        f"{total} objects in the run, {len(found.same)} planned with the same key, {len(found.others)} with another, "
+        f"{total} in the run, {len(found.same)} planned with the same key, {len(found.others)} with another, "
         f"{max(len(found.unplanned) - len(found.others), 0)} not planned"
     )
 

@@ -9,7 +9,7 @@ from mindeye2.nodes import Node, Plan
 from mindeye2.permissions import group_name, shared_group
 from mindeye2.specs import called
 from mindeye2.store import Store
-from mindeye2.units import read_bytes, show_bytes
+from mindeye2.units import counted, read_bytes, show_bytes
 from mindeye2.usage import Record, records, used_bytes
 
 
@@ -22,8 +22,9 @@ def describe(plan: Plan, store: Store) -> Iterator[str]:
     at_work = [node for node in plan.ordered() if node.id in running]
 
     states = Counter(_state(node, absent, running) for node in plan.ordered())
+    total = counted(len(plan.nodes), "object")
     yield (
-        f"{plan.config.run.name}: {len(plan.nodes)} objects, {states['stored']} stored, {states['running']} running, "
+        f"{plan.config.run.name}: {total}, {states['stored']} stored, {states['running']} running, "
         f"{states['missing']} missing"
     )
     yield ""
@@ -88,7 +89,7 @@ def _reuse(plan: Plan, here: dict[str, Record]) -> Iterator[str]:
     for name, (costs, times) in saved.items():
         hours, gpu_hours = _hours(costs, times)
         head = "" if lines else "saved by reuse"
-        lines.append((head, name, f"{len(costs)} objects", f"{hours} h, {gpu_hours} GPU h"))
+        lines.append((head, name, counted(len(costs), "object"), f"{hours} h, {gpu_hours} GPU h"))
     yield from _aligned(lines)
 
 

@@ -1,4 +1,4 @@
-"""Amounts of storage as people read and write them."""
+"""Amounts as people read and write them."""
 
 import re
 
@@ -12,6 +12,11 @@ def show_bytes(count: int) -> str:
         return f"{count} B"
     power = next((power for power in range(1, len(UNITS)) if count / 1024**power < 1000), len(UNITS))
     return f"{count / 1024**power:.1f} {UNITS[power - 1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 object``, ``2 objects``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def read_bytes(text: str) -> int:

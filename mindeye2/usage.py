@@ -7,7 +7,7 @@ from typing import Any
 from mindeye2.errors import UserError
 from mindeye2.nodes import Node, Plan
 from mindeye2.store import DAMAGED, Store
-from mindeye2.units import read_bytes, show_bytes
+from mindeye2.units import counted, read_bytes, show_bytes
 
 GB = 1000**3
 EXPECTED_BYTES = {
@@ -92,8 +92,8 @@ def check_quota(plan: Plan, store: Store) -> None:
     stored = records(store)
     used, needed, allowed = used_bytes(store, stored), expected_bytes(missing, stored), read_bytes(quota)
     if used + needed > allowed:
+        building = f"building {counted(len(missing), 'object')} needs about {show_bytes(needed)}"
         raise UserError(
-            f"store.quota: {quota} is {show_bytes(allowed)}, of which {store.root} takes {show_bytes(used)}, and the "
-            f"{len(missing)} objects to build need about {show_bytes(needed)}; plan less, make room by mindeye2 gc or "
-            "raise it"
+            f"store.quota: {quota} is {show_bytes(allowed)}, of which {store.root} takes {show_bytes(used)}, and "
+            f"{building}; plan less, make room by mindeye2 gc or raise it"
         )

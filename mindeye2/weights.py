@@ -145,11 +145,13 @@ def free_bytes(folder: Path) -> int:
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    """``network/file`` -> origin, size and sha256 of what was fetched into ``folder``."""
+    """``network/file`` -> origin, size and sha256 of what was fetched into ``folder``, where that is told."""
     try:
-        return json.loads((folder / RECORD).read_text())
+        content = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):
         return {}
+    entries = content.items() if isinstance(content, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict) and isinstance(entry.get("sha256"), str)}
 
 
 def add_to_record(folder: Path, entries: dict[str, dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from mindeye2.identity import STAGES
 from mindeye2.nodes import Cell, Node, Plan
 from mindeye2.specs import called
 from mindeye2.store import Store
-from mindeye2.units import show_bytes
+from mindeye2.units import counted, show_bytes
 
 
 def cell_name(cell: Cell) -> str:
@@ -69,7 +69,7 @@ def describe(plan: Plan, store: Store, name: str) -> Iterator[str]:
             details.append(f"log: {log}")
         yield from (f"{'':<12} {detail}" for detail in details)
     lacking = sum(node.id in missing for node in nodes)
-    yield f"{len(nodes)} objects, {len(nodes) - lacking} stored, {lacking} to build"
+    yield f"{counted(len(nodes), 'object')}, {len(nodes) - lacking} stored, {lacking} to build"
 
 
 def _stored(store: Store, node: Node) -> list[str]:

@@ -56,8 +56,8 @@ def test_reuse_counts_other_runs_once_and_shared_objects_once_per_cell_more(plan
     put(store, of(plan, "betas")[0], seconds=3600.0, run="other")
     put(store, of(plan, "evaluate")[0], seconds=7200.0)
     lines = [re.sub(r"\s+", " ", line) for line in status.describe(plan, store)]
-    assert "saved by reuse built for other runs 1 objects 1.00 h, 1.00 GPU h" in lines
-    assert " shared by cells 1 objects 1.00 h, 1.00 GPU h" in lines
+    assert "saved by reuse built for other runs 1 object 1.00 h, 1.00 GPU h" in lines
+    assert " shared by cells 1 object 1.00 h, 1.00 GPU h" in lines
 
 
 def test_running_job_shows_where_how_long_how_far(plan, store, monkeypatch):

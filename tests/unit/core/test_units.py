@@ -2,7 +2,7 @@
 
 import pytest
 
-from mindeye2.units import read_bytes, show_bytes
+from mindeye2.units import counted, read_bytes, show_bytes
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,7 @@ def test_other_text_is_refused(text):
 )
 def test_amounts_are_shown(count, text):
     assert show_bytes(count) == text
+
+
+def test_one_thing_is_counted_as_one():
+    assert [counted(number, "object") for number in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]

@@ -46,7 +46,7 @@ def test_quota_names_the_numbers_and_what_to_do(tmp_path):
         put(store, node)
     check_quota(plan, store)
     tight = haxby_plan(tmp_path, "store.quota=1 kB")
-    with pytest.raises(UserError, match="and the 1 objects to build"):
+    with pytest.raises(UserError, match="and building 1 object needs"):
         check_quota(tight, store)
     put(store, plan.ordered()[-1])
     check_quota(tight, store)

@@ -18,7 +18,7 @@ from mindeye2.metrics.features import JUDGES
 from mindeye2.metrics.texts import NETWORKS as CAPTION_NETWORKS
 from mindeye2.sources import Fingerprints
 from mindeye2.store import file_sha256
-from mindeye2.weights import needed, verify
+from mindeye2.weights import add_to_record, needed, read_record, verify
 
 CONFIGS = Path(__file__).parents[3] / "config"
 SHIPPED = ("paper", "light", "ablations", "unclip", "demo", "haxby", "controls", "backbones")
@@ -249,3 +249,11 @@ def test_files_that_are_in_their_place_are_adopted_there(own, capsys):
         assert capsys.readouterr().out == f"sentence: there, {folder}\n"
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     assert "sentence/model.safetensors" in json.loads((own.parent / "weights/fetched.json").read_text())
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"sentence/model.safetensors": 3, "clip": {"sha256": 5}}', "{"])
+def test_a_record_that_tells_nothing_is_passed_over(tmp_path, text):
+    (tmp_path / "fetched.json").write_text(text)
+    assert read_record(tmp_path) == {}
+    add_to_record(tmp_path, {"clip/a.bin": {"sha256": "ab"}})
+    assert read_record(tmp_path) == {"clip/a.bin": {"sha256": "ab"}}
