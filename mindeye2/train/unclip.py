@@ -17,6 +17,7 @@ from mindeye2.frozen.noise import TRAINING_STEPS
 from mindeye2.frozen.unclip import size_vectors
 from mindeye2.seeds import numpy_generator
 from mindeye2.settings import Unclip
+from mindeye2.shapes import Latents, Tokens
 from mindeye2.train.denoising import inexact_tokens, unclip_loss
 from mindeye2.train.history import Row
 from mindeye2.train.loop import Loop
@@ -190,7 +191,7 @@ class UnclipTrainer(Loop):
         return self.accelerator.device.type == "cuda" and self.accelerator.num_processes == 1
 
     def _draws(self, batch: Batch) -> dict[str, Tensor]:
-        """Made for the whole batch where the network computes, so they depend on no number of GPUs."""
+        """What ``_gradients`` takes beside a batch; drawn for the whole one on the device, for any number of GPUs."""
         device, count = self.accelerator.device, self.settings.batch_size
         generator = torch.Generator(device).manual_seed(self._seed("draws", self.step))
 
@@ -212,18 +213,22 @@ class UnclipTrainer(Loop):
     def _gradients(
         self,
         *,
-        tokens: Tensor,
-        latents: Tensor,
-        deviations: Tensor,
-        sizes: Tensor,
-        posterior: Tensor,
-        timesteps: Tensor,
-        noise: Tensor,
-        offset: Tensor,
-        fates: Tensor | None = None,
-        token_noise: Tensor | None = None,
+        tokens: Tokens,
+        latents: Latents,
+        deviations: Latents,
+        sizes: Int[Tensor, "batch 4"],
+        posterior: Latents,
+        timesteps: Int[Tensor, "batch"],
+        noise: Latents,
+        offset: Float[Tensor, "batch 4"],
+        fates: Float[Tensor, "3 batch"] | None = None,
+        token_noise: Tokens | None = None,
     ) -> Float[Tensor, ""]:
-        """The loss of a batch and its draws, whose gradients are left at the weights."""
+        """The loss of a batch (``Batch``) and its draws, whose gradients are left at the weights.
+
+        ``posterior``, ``noise``, ``offset`` and ``token_noise`` are N(0, 1); ``fates``, U(0, 1), are the ``uniform``
+        of ``inexact_tokens``, and absent with ``token_noise`` where all tokens are exact.
+        """
         settings, device = self.settings, self.accelerator.device
         if self._mean is not None:
             tokens = inexact_tokens(

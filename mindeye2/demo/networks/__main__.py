@@ -1,6 +1,6 @@
 """``python -m mindeye2.demo.networks --out DIR``: train the tiny networks on the drawn world.
 
-Half an hour on one H200. Networks may be trained one by one (``--only``), in the order below where one
+About half an hour on one H200. Networks may be trained one by one (``--only``), in the order below where one
 needs another: vae and clip first; unclip needs both, sdxl the vae, captioner the clip; then the manifest.
 """
 

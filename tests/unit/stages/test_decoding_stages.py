@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from finished_objects import PX, SHARED, TOKENS, VOXELS, WIDTH, dying, load, metrics, with_inputs, write_model
+from mishaps import out_of_memory
 from safetensors.torch import load_file, save_file
 
 from mindeye2.errors import UserError
@@ -261,14 +262,11 @@ def test_another_sampler_takes_other_steps(house, name, stage):
 
 
 def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
-    def full(*arguments, **more):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(reconstruct, "load_unet", full)
+    monkeypatch.setattr(reconstruct, "load_unet", out_of_memory)
     with pytest.raises(UserError, match=r"reconstruct\.batch_size: 4 .* lower it to 2 or set .*offload: true"):
         reconstruct.run(house.reconstruct(name))
     for part in ("refine_pictures", "load_pipeline"):
-        monkeypatch.setattr(refine, part, full)
+        monkeypatch.setattr(refine, part, out_of_memory)
         with pytest.raises(UserError, match=r"refine\.batch_size: 1 .* set refine\.offload: true"):
             refine.run(house.refine(f"{name}-{part}", batch_size=1))
 

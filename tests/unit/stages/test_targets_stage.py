@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from finished_objects import IMAGES, SHARED, TOKENS, WIDTH, load, stimuli, with_inputs
+from mishaps import out_of_memory
 from open_clip import CLIP
 from safetensors.torch import save_file
 
@@ -153,9 +154,6 @@ def test_captions_of_the_images_that_may_be_tested_on(house, name, tmp_path):
 
 
 def test_too_little_memory_names_what_to_lower(house, name, monkeypatch):
-    def full(*arguments, **more):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(Clip, "tokens", full)
+    monkeypatch.setattr(Clip, "tokens", out_of_memory)
     with pytest.raises(UserError, match=r"targets\.batch_size: \d+ at a time need more memory .*; lower it to \d+, or"):
         targets.run(house.tokens(name))

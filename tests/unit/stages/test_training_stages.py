@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from killed import kill_in_training
+from mishaps import kill_in_training, out_of_memory
 from PIL import Image
 
 from mindeye2.data.shards import COLUMNS, IMAGE, ROW, SESSION, Sample, shard_path, write_shard
@@ -308,10 +308,7 @@ def test_an_imported_model_of_other_tokens_is_refused(finetuned, objects, tmp_pa
 
 
 def test_too_little_memory_names_what_takes_less(objects, tmp_path, monkeypatch):
-    def full(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr("mindeye2.train.decoder.Trainer._train_step", full)
+    monkeypatch.setattr("mindeye2.train.decoder.Trainer._train_step", out_of_memory)
     said = r"finetune\.batch_size: 6 at a time .*; lower it to 3 or set finetune\.recompute: true, or end"
     with pytest.raises(UserError, match=said):
         finetune.run(finetune_job(tmp_path, objects))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from finished_objects import PX, SHARED, WIDTH, House, load, stimuli, with_inputs
-from killed import kill_in_training
+from mishaps import kill_in_training, out_of_memory
 from safetensors.torch import load_file
 
 from mindeye2.errors import UserError
@@ -110,10 +110,7 @@ def test_after_kill_9_the_same_command_ends_with_the_same_weights(house, name):
     [(False, r"lower it to 2 or set unclip\.recompute: true"), (True, r"lower it to 2, or end")],
 )
 def test_too_little_memory_names_what_to_lower(house, name, monkeypatch, recompute, remedy):
-    def full(trainer, batch):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(unclip.UnclipTrainer, "_train_step", full)
+    monkeypatch.setattr(unclip.UnclipTrainer, "_train_step", out_of_memory)
     with pytest.raises(UserError, match=rf"unclip\.batch_size: 4 at a time need more memory .*; {remedy}"):
         unclip.run(unclip_job(house, name, free={"recompute": recompute}))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from toy_training import same_weights, weights
-from toy_unclip import toy_unclip
+from toy_unclip import Dying, Killed, toy_unclip
 
 from mindeye2.train.recorded import recorded
 from mindeye2.train.unclip import UnclipTrainer
@@ -14,17 +14,6 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 class Unrecorded(UnclipTrainer):
     records = False
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing of the loop runs after it."""
-
-
-class Dying(UnclipTrainer):
-    def _load(self, step):
-        if step == 7:
-            raise Killed
-        return super()._load(step)
 
 
 @pytest.mark.parametrize(

@@ -6,27 +6,15 @@ import numpy as np
 import pytest
 import torch
 from toy_training import same_weights, weights
-from toy_unclip import PICTURES, TOKENS, WIDTH, toy_pictures, toy_unclip
+from toy_unclip import PICTURES, TOKENS, WIDTH, Dying, Killed, toy_pictures, toy_unclip
 
 from mindeye2.errors import UserError
 from mindeye2.train import checkpoint, precision
 from mindeye2.train.denoising import inexact_tokens
 from mindeye2.train.optim import warmed_up
 from mindeye2.train.precision import LossScale
-from mindeye2.train.unclip import UnclipTrainer
 
 INEXACT = {"null_share": 0.2, "exact_share": 0.3, "least_kept": 0.5, "most_noise": 0.8}
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing of the loop runs after it."""
-
-
-class Dying(UnclipTrainer):
-    def _load(self, step):
-        if step == 7:
-            raise Killed
-        return super()._load(step)
 
 
 def without_times(rows):

@@ -1,10 +1,13 @@
-"""A stage in a process of its own, killed in the middle of its training."""
+"""What may befall a stage: a kill in the middle of its training, a GPU without memory."""
 
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
+
+import torch
 
 from mindeye2.job import Job
 
@@ -22,3 +25,8 @@ def kill_in_training(run: Callable[[Job], None], job: Job, *, checkpoints: int =
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
+
+
+def out_of_memory(*arguments: Any, **more: Any) -> None:
+    """Stands in the place of what is too large for a GPU."""
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
